@@ -1,0 +1,113 @@
+"""The adapter file: kohya names, diffusers block layout, float16, metadata that model managers read.
+
+Stock ComfyUI, A1111 / Forge and diffusers load it with zero unmatched keys. Its bytes are a function of the
+configuration, the base model and the seed alone: times and memory go into the training report beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ..errors import ErasureError
+from ..files import safetensors_bytes, write_atomic
+from .erasure_adapter import ErasureAdapter, Factors
+from .metadata import CARD_KEY, metadata_for
+
+MAX_HEADER = 1 << 20  # ComfyUI shows no metadata of files whose header is larger
+_DOWN, _UP, _ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
+
+
+def save_adapter(adapter: ErasureAdapter, path: str | Path, *, title: str = "", author: str = "", notes: str = "",
+                 thumbnail: bytes | None = None) -> Path:
+    """Write the adapter atomically.
+
+    Args:
+        thumbnail: JPEG bytes of a before | after picture, at most 256 px a side.
+
+    Raises:
+        ErasureError: non-finite weights, metadata over 1 MiB, or a place that cannot be written.
+    """
+    path = Path(path)
+    if not adapter.is_finite():
+        raise ErasureError("adapter", "its weights are not finite", "Train again with a lower learning rate; nothing was written.")
+    tensors = state_dict(adapter)
+    payload = tensor_data(safetensors_bytes(tensors, {}))
+    metadata = metadata_for(adapter, title or path.stem, author, notes, hashlib.sha256(payload).hexdigest(), thumbnail)
+    data = safetensors_bytes(tensors, metadata)
+    if header_length(data) >= MAX_HEADER:
+        raise ErasureError("metadata", "the header would be over 1 MiB, which model managers ignore", "Shorten the notes or the thumbnail.")
+    return write_atomic(path, data)
+
+
+def load_adapter(path: str | Path) -> ErasureAdapter:
+    """Read an adapter file written by this tool, or any LoRA in kohya naming.
+
+    Raises:
+        ErasureError: no such file, not safetensors, not a kohya-style LoRA, or non-finite weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ErasureError("adapter", f"'{path}' does not exist", "Give the .safetensors file that 'erase' wrote.")
+    if path.suffix.lower() != ".safetensors":
+        raise ErasureError("adapter", f"'{path.name}' is not a .safetensors file", "Pickled adapters are never read; convert it first.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}
+    except Exception as error:
+        raise ErasureError("adapter", f"'{path.name}' is damaged or not a safetensors file", "Copy or train it again.") from error
+    adapter = ErasureAdapter(_read_layers(tensors, path.name), _read_card(metadata))
+    if not adapter.is_finite():
+        raise ErasureError("adapter", f"'{path.name}' holds non-finite weights", "Train it again with a lower learning rate.")
+    return adapter
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The file's raw metadata, strings as they are (untrusted text)."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def state_dict(adapter: ErasureAdapter) -> dict[str, Tensor]:
+    """Flat tensors under kohya names, float16."""
+    tensors = {}
+    for key, f in adapter.layers.items():
+        tensors[key + _DOWN], tensors[key + _UP] = f.down.half(), f.up.half()
+        tensors[key + _ALPHA] = torch.tensor(f.alpha, dtype=torch.float16)
+    return tensors
+
+
+def header_length(data: bytes) -> int:
+    return struct.unpack("<Q", data[:8])[0]
+
+
+def tensor_data(data: bytes) -> bytes:
+    """A safetensors file without its header: what stays the same when only metadata changes."""
+    return data[8 + header_length(data) :]
+
+
+def _read_layers(tensors: Mapping[str, Tensor], name: str) -> dict[str, Factors]:
+    keys = sorted(k[: -len(_DOWN)] for k in tensors if k.endswith(_DOWN))
+    strange = [k for k in tensors if not k.endswith((_DOWN, _UP, _ALPHA))]
+    if not keys or strange or any(k + _UP not in tensors for k in keys):
+        hint = f" (first unknown name: {strange[0]})" if strange else ""
+        raise ErasureError("adapter", f"'{name}' is not a LoRA with kohya names{hint}", "Use a file written by 'erase' or a plain kohya LoRA.")
+    return {
+        k: Factors(tensors[k + _DOWN], tensors[k + _UP], float(tensors.get(k + _ALPHA, torch.tensor(tensors[k + _DOWN].shape[0]))))
+        for k in keys
+    }
+
+
+def _read_card(metadata: Mapping[str, str]) -> dict:
+    try:
+        card = json.loads(metadata.get(CARD_KEY, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return card if isinstance(card, dict) else {}

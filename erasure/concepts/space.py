@@ -1,0 +1,183 @@
+"""The concept space: a vocabulary encoded once, without what is erased, narrowed to the neighbourhood.
+
+Adversarial preservation (Bui et al. 2024) searches R minus E; the published code leaves E inside R. Here the
+erased words, words with the same tokens and their synonyms never become candidates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..denoiser import Cond, Denoiser
+from ..errors import ErasureError
+from ..files import cache_folder, write_safetensors
+from .vocabulary import Word, english_synonyms, load_vocabulary
+
+Progress = Callable[[int, int], None]
+_CACHE_FROM = 200  # fewer words encode faster than a file is written
+_STEP = 64
+
+
+@dataclass(frozen=True)
+class ConceptSpace:
+    """Candidate concepts with their encodings.
+
+    Attributes:
+        words: N candidates.
+        cond: their encodings, N rows on the CPU.
+        excluded: word -> why it is not a candidate.
+        distance: (N,) distance to the erased concept, where `nearest` was used.
+    """
+
+    words: tuple[str, ...]
+    cond: Cond
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    distance: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def index(self, word: str) -> int:
+        return self.words.index(word)
+
+    def select(self, rows: Sequence[int]) -> ConceptSpace:
+        rows = list(rows)
+        distance = None if self.distance is None else self.distance[rows]
+        return ConceptSpace(tuple(self.words[i] for i in rows), self.cond[rows], self.excluded, distance)
+
+    def without(self, denoiser: Denoiser, erased: Sequence[str], extra: Sequence[str] = ()) -> ConceptSpace:
+        """Drop the erased concepts, what is called the same, and the words of `extra`; remembers why."""
+        reasons = exclusions(denoiser, self.words, erased, extra)
+        kept = self.select([i for i, w in enumerate(self.words) if w not in reasons])
+        if not len(kept):
+            raise ErasureError("vocabulary", "nothing is left after excluding the erased concept and its synonyms", "Use a larger vocabulary.")
+        return ConceptSpace(kept.words, kept.cond, {**self.excluded, **reasons}, kept.distance)
+
+    def nearest(self, target: Cond, top_k: int, similarity: str = "l2") -> ConceptSpace:
+        """The `top_k` candidates nearest to any row of `target`, nearest first.
+
+        Args:
+            similarity: "l2" (the published code) or "cosine" (the paper), on the flattened text-encoder output.
+        """
+        mine, theirs = self.cond.flat(), target.to("cpu").flat()
+        if similarity == "cosine":
+            normal = torch.nn.functional.normalize
+            distance = 1 - (normal(mine) @ normal(theirs).T).amax(1)
+        elif similarity == "l2":
+            distance = torch.cdist(mine, theirs).amin(1)
+        else:
+            raise ErasureError("similarity", f"'{similarity}' is not a similarity", "Use l2 or cosine.")
+        order = distance.argsort(stable=True)[:top_k].tolist()
+        space = self.select(order)
+        return ConceptSpace(space.words, space.cond, self.excluded, distance[order])
+
+    def thinned(self, centers: int) -> ConceptSpace:
+        """At most `centers` words spread over the distance from the target, by k-means on the distance (as published)."""
+        if self.distance is None or centers >= len(self):
+            return self
+        from scipy.cluster.vq import kmeans2  # imported here: half a second that most commands do not need
+
+        points = self.distance.double().numpy()[:, None]
+        means, _ = kmeans2(points, centers, minit="++", seed=0, missing="warn")
+        rows = sorted({int(np.abs(points - m).argmin()) for m in means.ravel()})
+        return self.select(rows)
+
+
+def build_concept_space(
+    denoiser: Denoiser,
+    vocabulary: str | Sequence[str] = "english",
+    *,
+    erased: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    top_k: int = 0,
+    similarity: str = "l2",
+    centers: int = 0,
+    progress: Progress | None = None,
+) -> ConceptSpace:
+    """Vocabulary -> encoded, without the erased concepts, narrowed to `top_k` nearest, thinned to `centers`.
+
+    Args:
+        top_k, centers: 0 keeps all.
+        progress: called with (words encoded, words in all).
+    """
+    words = [w.text for w in load_vocabulary(vocabulary, denoiser)]
+    space = ConceptSpace(tuple(words), encode_cached(denoiser, words, progress))
+    if erased or exclude:
+        space = space.without(denoiser, erased, exclude)
+    if erased and top_k:
+        space = space.nearest(denoiser.encode(list(erased)), top_k, similarity)
+        if centers:
+            space = space.thinned(centers)
+    return space
+
+
+def exclusions(denoiser: Denoiser, words: Iterable[str], erased: Sequence[str], extra: Sequence[str] = ()) -> dict[str, str]:
+    """word -> why it must not be preserved while `erased` is erased."""
+    synonyms = english_synonyms()
+    named = {e.lower(): f"is erased ('{e}')" for e in erased}
+    for e in erased:
+        named |= {s: f"synonym of '{e}'" for s in synonyms.get(e.lower(), ()) if s not in named}
+    named |= {x.lower(): "excluded by you" for x in extra}
+    tokens = {denoiser.tokenize(e): e for e in erased}
+    tokens |= {denoiser.tokenize(e + "s"): e for e in erased if not e.endswith("s")}
+    reasons = {}
+    for word in words:
+        if word.lower() in named:
+            reasons[word] = named[word.lower()]
+            continue
+        ids = denoiser.tokenize(word)
+        same = next((e for part, e in tokens.items() if part and _contains(ids, part)), None)
+        if same is not None:
+            reasons[word] = f"same tokens as '{same}'"
+    return reasons
+
+
+def _contains(ids: tuple[int, ...], part: tuple[int, ...]) -> bool:
+    return any(ids[i : i + len(part)] == part for i in range(len(ids) - len(part) + 1))
+
+
+def encode_cached(denoiser: Denoiser, words: Sequence[str], progress: Progress | None = None) -> Cond:
+    """Encode once, on the CPU in float16; large vocabularies are kept on disk by content hash."""
+    if len(words) < _CACHE_FROM:
+        return _encode(denoiser, words, progress)
+    path = cache_folder() / "concepts" / f"{_content_hash(denoiser, words)}.safetensors"
+    if path.is_file():
+        try:
+            return Cond(load_file(path))
+        except (SafetensorError, OSError):
+            pass  # damaged cache: encode again and replace it
+    cond = _encode(denoiser, words, progress)
+    try:
+        write_safetensors(path, cond.tensors, {"words": json.dumps(list(words))})
+    except ErasureError:
+        pass  # a cache that cannot be written costs time, never the result
+    return cond
+
+
+def _encode(denoiser: Denoiser, words: Sequence[str], progress: Progress | None) -> Cond:
+    parts = []
+    for i in range(0, len(words), _STEP):
+        parts.append(denoiser.encode(words[i : i + _STEP]).to("cpu", torch.float16))
+        if progress:
+            progress(min(i + _STEP, len(words)), len(words))
+    return Cond.cat(parts)
+
+
+def _content_hash(denoiser: Denoiser, words: Sequence[str]) -> str:
+    """Text encoder (by what it makes of a fixed prompt) and words, so that any change of either misses the cache."""
+    digest = hashlib.sha256(json.dumps(list(words)).encode())
+    for name, tensor in sorted(denoiser.encode(["a photo of a cat and a dog"]).tensors.items()):
+        digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+__all__ = ["ConceptSpace", "Word", "build_concept_space", "encode_cached", "exclusions"]

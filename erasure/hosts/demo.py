@@ -1,0 +1,29 @@
+"""The embedded model: a tiny Stable Diffusion 1.x layout trained on emoji artwork, shipped with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ErasureError
+from .diffusers import DiffusersDenoiser, load_pipeline
+
+FOLDER = Path(__file__).parent.parent / "demo"
+MODEL = FOLDER / "model"
+JUDGE = FOLDER / "judge"
+
+
+class DemoDenoiser(DiffusersDenoiser):
+    """The embedded model as a Denoiser, with training settings that suit its size."""
+
+    defaults = {"vocabulary": "demo", "learning_rate": 2e-3}
+
+
+def load_demo(device: str = "auto", dtype: str = "auto") -> DemoDenoiser:
+    """Load the embedded model.
+
+    Raises:
+        ErasureError: its weights are missing from the installation.
+    """
+    if not (MODEL / "model_index.json").is_file():
+        raise ErasureError("model", "the embedded model is missing from this installation", "Install the project again, with its erasure/demo folder.")
+    return DemoDenoiser(load_pipeline(MODEL, device, dtype), "demo")

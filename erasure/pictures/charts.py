@@ -1,0 +1,128 @@
+"""Charts: the sensitivity spectrum and the training curves, drawn with matplotlib off screen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+_BLUE, _RED, _GREEN, _GREY = "#3b6fb6", "#c42b2b", "#167a4a", "#6e7480"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A concept pointed out in the spectrum: role "erased" (red star) or "neutral" (green diamond)."""
+
+    word: str
+    value: float
+    role: str
+
+
+def draw_spectrum(values: Mapping[str, float], marked: Sequence[Marked], title: str, top: int = 20) -> Image.Image:
+    """All concepts sorted by sensitivity, the most and least harmed by name, target and neutral prompts marked.
+
+    Args:
+        values: concept -> sensitivity (>= 0).
+        top: how many of the most harmed to name.
+    """
+    ordered = sorted(values.items(), key=lambda item: -item[1])
+    figure = _figure(11.5, 6.4)
+    left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
+    _draw_sorted(left, ordered, marked)
+    _draw_bars(right, ordered, min(top, len(ordered)))
+    figure.suptitle(title, x=0.02, ha="left", fontsize=15, fontweight="bold")
+    return _render(figure)
+
+
+def _draw_sorted(axes, ordered, marked: Sequence[Marked]) -> None:
+    y = np.array([v for _, v in ordered])
+    floor = max(y.max() * 1e-5, 1e-12)
+    y = y.clip(floor)
+    axes.fill_between(range(len(y)), floor, y, color=_BLUE, alpha=0.18, linewidth=0)
+    axes.plot(y, color=_BLUE, linewidth=2)
+    axes.set_yscale("log")
+    axes.set_xlim(-0.02 * len(y), 1.02 * len(y))
+    axes.set_xlabel("concepts, most harmed first")
+    axes.set_ylabel("sensitivity (change / the concept's own effect)")
+    style = {"erased": ("*", _RED, 240), "neutral": ("D", _GREEN, 56)}
+    placed: list[float] = []
+    for mark in sorted(marked, key=lambda m: -m.value):
+        rank = int((y > mark.value).sum())
+        symbol, colour, size = style[mark.role]
+        value = max(mark.value, floor)
+        axes.scatter([rank], [value], marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
+        share = _free_height(_share(axes, value), placed)
+        on_left = rank > 0.6 * len(y)
+        axes.annotate(
+            mark.word or '""', (rank, value), xycoords="data", textcoords=axes.transAxes,
+            xytext=(0.55 if on_left else min(0.95, rank / len(y) + 0.07), share), color=colour, fontsize=11, va="center",
+            ha="right" if on_left else "left", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+        )
+
+
+def _share(axes, value: float) -> float:
+    """Height of `value` as a share of the axes."""
+    low, high = np.log10(axes.get_ylim())
+    return float((np.log10(value) - low) / (high - low))
+
+
+def _free_height(wanted: float, placed: list[float], distance: float = 0.055) -> float:
+    """A label height at or below `wanted` that overlaps no label placed before (they come from the top down)."""
+    height = min(wanted + 0.05, 0.97)
+    if placed:
+        height = min(height, placed[-1] - distance)
+    placed.append(max(height, 0.02))
+    return placed[-1]
+
+
+def _draw_bars(axes, ordered, top: int) -> None:
+    least = ordered[-5:] if len(ordered) > top + 5 else []
+    rows = ordered[:top] + ([("...", 0.0)] if least else []) + least
+    positions = np.arange(len(rows))
+    axes.barh(positions, [v for _, v in rows], color=[_BLUE] * top + [_GREY] * (len(rows) - top), height=0.72)
+    axes.set_yticks(positions, [w or '""' for w, _ in rows], fontsize=min(10, 260 / len(rows)))
+    axes.invert_yaxis()
+    axes.set_xlabel("sensitivity")
+    axes.set_title(f"{top} most harmed" + (" and 5 least" if least else ""), fontsize=11, loc="left")
+
+
+def draw_curves(history: Sequence[Mapping], title: str) -> Image.Image:
+    """Erased share (running mean) and the preservation loss over the updates."""
+    figure = _figure(11.5, 3.2)
+    left, right = figure.subplots(1, 2)
+    steps = np.array([record["step"] for record in history])
+    for axes, name, colour, label in ((left, "erased", _RED, "erased (1 = target reached)"), (right, "preserve", _GREEN, "preservation loss")):
+        values = np.array([np.nan if record[name] is None else record[name] for record in history], float)
+        axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
+        axes.plot(steps, _running_mean(values), color=colour, linewidth=2)
+        axes.set_xlabel("update")
+        axes.set_title(label, fontsize=11, loc="left")
+    left.set_ylim(-0.1, 1.05)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=15, fontweight="bold")
+    return _render(figure)
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    window = max(1, min(25, len(values) // 8))
+    filled = np.nan_to_num(values, nan=float(np.nanmean(values)) if np.isfinite(values).any() else 0.0)
+    padded = np.concatenate([np.full(window - 1, filled[0]), filled])
+    return np.convolve(padded, np.ones(window) / window, mode="valid")
+
+
+def _figure(width: float, height: float):
+    from matplotlib.figure import Figure  # imported here: a second that most commands do not need
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    return figure
+
+
+def _render(figure) -> Image.Image:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, alpha=0.25, linewidth=0.6)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer).convert("RGB")

@@ -1,0 +1,10 @@
+"""AP in continuous space: the ablation of Bui et al. (NeurIPS 2024, arXiv 2410.15618), sec. 5, a free embedding found by PGD."""
+
+from .base import Recipe
+
+RECIPE = Recipe(
+    name="pgd",
+    source="Bui et al., NeurIPS 2024, arXiv 2410.15618, sec. 5 (ablation)",
+    summary="Adversarial preservation of a free embedding instead of a word; drifts to meaningless embeddings.",
+    settings={"preservation": "pgd"},
+)
