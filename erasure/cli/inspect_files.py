@@ -1,0 +1,54 @@
+"""inspect, recipes: what is in a file, what can be chosen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..adapter import load_adapter, read_metadata
+from ..recipes import RECIPES
+
+
+def add_commands(commands) -> None:
+    inspect = commands.add_parser("inspect", help="what an eraser file says of itself")
+    inspect.add_argument("adapter", help="the .safetensors file")
+    inspect.add_argument("--json", action="store_true", help="print the whole card as JSON")
+    inspect.set_defaults(run=run_inspect)
+    recipes = commands.add_parser("recipes", help="the methods to choose from")
+    recipes.set_defaults(run=run_recipes)
+
+
+def run_inspect(args: argparse.Namespace) -> None:
+    adapter = load_adapter(args.adapter)
+    if args.json:
+        print(json.dumps(adapter.card, indent=1, ensure_ascii=False))
+        return
+    card, metadata = adapter.card, read_metadata(args.adapter)
+    base = card.get("base", {})
+    rows = {
+        "title": metadata.get("modelspec.title", Path(args.adapter).stem),
+        "erases": ", ".join(c["name"] + (f" -> {c['target']}" if c["target"] else "") for c in card.get("concepts", [])) or "not an eraser of this tool",
+        "recipe": f"{card.get('recipe', '?')} ({card.get('source', '')})",
+        "base": f"{base.get('name', '?')}, {metadata.get('modelspec.architecture', '?')}, hash {str(base.get('hash', '?'))[:10]}",
+        "layers": f"{len(adapter.layers)}, rank {adapter.rank}, alpha {adapter.alpha:g}",
+        "preserved": ", ".join(card.get("preserved", [])) or "nothing",
+        "updates": str(card.get("steps_done", "?")),
+        "author": metadata.get("modelspec.author", "-"),
+        "usage": metadata.get("modelspec.usage_hint", "-"),
+        "thumbnail": "yes" if "modelspec.thumbnail" in metadata else "no",
+        "weights": f"sha256 {metadata.get('sshs_model_hash', '?')[:12]} (without header)",
+    }
+    for name, value in rows.items():
+        print(f"{name:>10}  {_printable(value)}")
+
+
+def run_recipes(_args: argparse.Namespace) -> None:
+    for recipe in RECIPES.values():
+        names = " / ".join((recipe.name, *recipe.aliases))
+        print(f"{names:<12} {recipe.summary}\n{'':<12} {recipe.source}")
+
+
+def _printable(text: str) -> str:
+    """Metadata is untrusted: no control characters reach the terminal."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
