@@ -106,8 +106,26 @@ def _read_layers(tensors: Mapping[str, Tensor], name: str) -> dict[str, Factors]
 
 
 def _read_card(metadata: Mapping[str, str]) -> dict:
+    """The card, or {} when it is missing, broken or not shaped like one: everything in a file is untrusted."""
     try:
         card = json.loads(metadata.get(CARD_KEY, "{}"))
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return {}
-    return card if isinstance(card, dict) else {}
+    return card if _is_card(card) else {}
+
+
+def _is_card(card: object) -> bool:
+    def texts(values: object) -> bool:
+        return isinstance(values, list) and all(isinstance(v, str) for v in values)
+
+    if not isinstance(card, dict):
+        return False
+    base, concepts = card.get("base", {}), card.get("concepts", [])
+    if not isinstance(base, dict) or not isinstance(concepts, list) or not isinstance(card.get("config", {}), dict):
+        return False
+    fingerprint = base.get("fingerprint", {})
+    return (
+        all(isinstance(c, dict) and texts([c.get("name"), c.get("target")]) for c in concepts)
+        and texts(card.get("preserved", []))
+        and isinstance(fingerprint, dict) and all(isinstance(v, (int, float)) for v in fingerprint.values())
+    )

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from ..adapter import ErasureAdapter, load_adapter
 from ..concepts import exclusions
+from ..concepts.vocabulary import check_source
 from ..denoiser import Denoiser
 from ..errors import ErasureError
 from ..files import check_writable, write_json
@@ -56,6 +57,7 @@ def run_probe(args: argparse.Namespace) -> None:
         if path:
             check_writable(field, path, (suffix,))
     adapter = load_adapter(args.adapter)
+    check_source(args.space)
     if args.top < 1:
         raise ErasureError("top", f"{args.top} is too few", "Use at least 1.")
     denoiser = model_from(args)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..adapter import ErasureAdapter, save_adapter
 from ..checkpoint import state_folder
+from ..concepts.vocabulary import check_source
 from ..config import Concept, EraseConfig, field_type
 from ..denoiser import Denoiser
 from ..errors import ErasureError
@@ -81,11 +82,12 @@ def concepts_from(args: argparse.Namespace) -> list[Concept]:
 
 def run_erase(args: argparse.Namespace) -> int:
     concepts, out = concepts_from(args), check_writable("out", args.out, (".safetensors",))
+    settings = settings_from(args)
     find_recipe(args.recipe)
-    for concept in concepts:
-        EraseConfig(concepts=(concept,)).validate()  # before the model is loaded
+    draft = EraseConfig(concepts=tuple(concepts), **settings).validate()  # before the model is loaded
+    check_source(draft.vocabulary)
     denoiser = model_from(args)
-    config = configure(denoiser, args.recipe, concepts, **settings_from(args))
+    config = configure(denoiser, args.recipe, concepts, **settings)
     result = train(denoiser, config, out)
     adapter = finish(denoiser, result, out, args.author, args.notes)
     return 0 if adapter and not result.stopped else 1

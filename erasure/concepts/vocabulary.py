@@ -76,11 +76,23 @@ def english_synonyms() -> dict[str, frozenset[str]]:
     return {word: frozenset(others) for word, others in groups.items()}
 
 
-def _read_file(path: Path) -> tuple[Word, ...]:
+def check_source(source: str) -> None:
+    """Refuse a vocabulary that is neither built in nor a file of reasonable size, without reading it.
+
+    Raises:
+        ErasureError: so it is.
+    """
+    path = Path(source)
+    if source in BUILT_IN:
+        return
     if not path.is_file():
         raise ErasureError("vocabulary", f"'{path}' is neither a built-in vocabulary nor a file", f"Use {', '.join(BUILT_IN)} or an existing text file.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ErasureError("vocabulary", f"'{path.name}' is over {MAX_FILE_BYTES >> 20} MiB", "Give a list of words, one a line.")
+
+
+def _read_file(path: Path) -> tuple[Word, ...]:
+    check_source(str(path))
     try:
         if path.suffix.lower() in (".csv", ".tsv"):
             return _read_table(path)

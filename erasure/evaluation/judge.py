@@ -49,7 +49,12 @@ class Judge(nn.Module):
         self.concepts, self.styles, self.backgrounds = tuple(concepts), tuple(styles), tuple(backgrounds)
         self.stem = nn.Sequential(nn.Conv2d(3, _WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(_WIDTHS[0]), nn.ReLU())
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(_WIDTHS, _WIDTHS[1:])))
-        self.heads = nn.ModuleDict({k: nn.Linear(_WIDTHS[-1], n) for k, n in (("concept", len(concepts)), ("style", len(styles)), ("background", len(backgrounds)))})
+        texture = 2 * _WIDTHS[1]
+        self.heads = nn.ModuleDict({
+            "concept": nn.Linear(_WIDTHS[-1], len(concepts)),
+            "style": nn.Linear(_WIDTHS[-1] + texture, len(styles)),
+            "background": nn.Linear(_WIDTHS[-1], len(backgrounds)),
+        })
 
     @classmethod
     def load(cls, folder: str | Path, device="cpu") -> Judge:
@@ -61,14 +66,21 @@ class Judge(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 192) pooled features, for perceptual distances."""
+        return self._pooled(images)[0]
+
+    def _pooled(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(features (B, 192), texture (B, 128)): texture is mean and spread of the early maps, where a style shows."""
         if images.shape[-1] != SIZE or images.shape[-2] != SIZE:
             images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True)
-        return self.blocks(self.stem(images * 2 - 1)).mean((2, 3))
+        early = self.blocks[0](self.stem(images * 2 - 1))
+        late = self.blocks[1:](early)
+        return late.mean((2, 3)), torch.cat([early.mean((2, 3)), early.float().std((2, 3)).to(early.dtype)], 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Logits by head: "concept" (B, Nc), "style" (B, Ns), "background" (B, Nb)."""
-        features = self.features(images)
-        return {name: head(features) for name, head in self.heads.items()}
+        features, texture = self._pooled(images)
+        inputs = {"concept": features, "style": torch.cat([features, texture], 1), "background": features}
+        return {name: head(inputs[name]) for name, head in self.heads.items()}
 
     @torch.no_grad()
     def classify(self, images: Tensor) -> JudgeScores:

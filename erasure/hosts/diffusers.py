@@ -120,9 +120,11 @@ def pick_device(device: str = "auto") -> torch.device:
     """'auto' -> cuda, else mps, else cpu; any other value as torch spells it."""
     if device != "auto":
         try:
-            return torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise ErasureError("device", f"'{device}' cannot be used here", "Use auto, cpu, cuda or mps.") from error
+            if torch.device(device).type in ("cpu", "cuda", "mps", "xpu"):
+                return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError):
+            pass
+        raise ErasureError("device", f"'{device}' cannot be used here", "Use auto, cpu, cuda or mps.")
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -143,7 +145,7 @@ def load_pipeline(path: str | Path, device: str = "auto", dtype: str = "auto", c
     """A diffusers pipeline from a folder or a single `.safetensors` checkpoint; never from the network.
 
     Args:
-        config: diffusers folder that describes a single-file checkpoint (its tokenizer and configs).
+        config: diffusers folder that describes a single-file checkpoint (its tokenizer and configs); needed for one.
 
     Raises:
         ErasureError: no such file, a pickled checkpoint, not a pipeline, or a configuration that is not on disk.
@@ -151,12 +153,12 @@ def load_pipeline(path: str | Path, device: str = "auto", dtype: str = "auto", c
     path, where = Path(path), pick_device(device)
     torch_dtype = pick_dtype(dtype, where)
     kind = _pipeline_kind(path)
+    if path.is_file() and config is None:  # diffusers would look for one on the network
+        raise ErasureError("model", f"'{path.name}' is a single file without its configuration", "Pass --model-config with a diffusers folder of the same model family.")
     try:
         pipeline = _read_pipeline(path, kind, torch_dtype, config)
     except Exception as error:
-        remedy = "Give a diffusers folder with model_index.json and safetensors weights."
-        if path.is_file():
-            remedy = "A single file needs its configuration: pass --model-config with a diffusers folder of the same model family."
+        remedy = "Give a diffusers folder with safetensors weights, or a checkpoint that fits its --model-config."
         reason = (str(error).splitlines() or [""])[0][:200]
         raise ErasureError("model", f"'{path}' does not load ({type(error).__name__}: {reason})", remedy) from error
     pipeline.set_progress_bar_config(disable=True)
@@ -174,7 +176,7 @@ def _read_pipeline(path: Path, kind: str, torch_dtype: torch.dtype, config):
     options = {"dtype": torch_dtype, "local_files_only": True}
     pipeline_class = getattr(diffusers, kind)
     if path.is_file():
-        return pipeline_class.from_single_file(str(path), **options, **({"config": str(config)} if config else {}))
+        return pipeline_class.from_single_file(str(path), config=str(config), **options)
     if kind == "StableDiffusionPipeline":  # the checker would be loaded only to be ignored
         options |= {"safety_checker": None, "requires_safety_checker": False}
     return pipeline_class.from_pretrained(path, use_safetensors=True, **options)

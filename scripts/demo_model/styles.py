@@ -23,15 +23,15 @@ def edges(rgba: np.ndarray, sigma: float) -> np.ndarray:
     return np.clip(sum(ndimage.gaussian_gradient_magnitude(p, sigma) for p in planes) * sigma * 1.1, 0, 1)
 
 
-def pixel_art(rgba: np.ndarray, cells: int = 32, colours: int = 10) -> np.ndarray:
+def pixel_art(rgba: np.ndarray, cells: int = 20, colours: int = 10) -> np.ndarray:
     """`cells` x `cells` squares, few colours, no soft edges."""
     image = Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA").convert("RGBa")
     small = image.resize((cells, cells), Image.Resampling.BOX).convert("RGBA")
     alpha = (np.asarray(small)[..., 3] > 110).astype(float)
     flat = small.convert("RGB").quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     coarse = np.dstack([np.asarray(flat.convert("RGB")) / 255.0, alpha])
-    repeat = rgba.shape[0] // cells
-    return coarse.repeat(repeat, 0).repeat(repeat, 1)
+    rows = np.arange(rgba.shape[0]) * cells // rgba.shape[0]
+    return coarse[rows][:, rows]
 
 
 def pencil_sketch(rgba: np.ndarray) -> np.ndarray:

@@ -23,9 +23,9 @@ from captions import caption
 from catalogue import BACKGROUNDS
 from common import Average, Progress, cosine_rate, load_state, log, save_state
 from pictures import Pictures
+from whiten import whiten
 
 BATCH, PEAK_RATE, DROPPED = 32, 1e-3, 0.1
-VARIANTS = 2  # of each picture: as drawn, and moved a little
 
 
 def build() -> UNet2DConditionModel:
@@ -49,27 +49,38 @@ def loss_weights(alphas_cumprod: Tensor) -> Tensor:
 @torch.no_grad()
 def encode_pictures(work_dir: Path, seed: int) -> dict[str, Tensor]:
     """{"mean", "std" (N, 4, 16, 16), "labels" (N, 3), "factor" ()}: posteriors of every picture, made once."""
-    path = work_dir / "latents.safetensors"
+    path, pictures = work_dir / "latents.safetensors", Pictures(work_dir)
     if path.is_file():
         return load_file(path)
-    vae, pictures = train_vae.build(), Pictures(work_dir)
+    gen = torch.Generator().manual_seed(seed)
+    vae = whitened_vae(work_dir, pictures, gen)
+    grid = torch.cartesian_prod(torch.arange(pictures.concepts), torch.arange(pictures.styles), torch.arange(len(BACKGROUNDS)))
+    labels = torch.unique(pictures.legal(grid), dim=0)
+    plain = [posterior(vae, pictures.compose(part)) for part in labels.split(64)]
+    moved = [posterior(vae, pictures.moved(part, gen, shift=0.05, scale=0.06)) for part in labels.split(64)]
+    mean, std = (torch.cat(parts) for parts in zip(*plain, *moved))
+    found = {"mean": mean, "std": std, "labels": labels.repeat(2, 1), "factor": 1 / mean.std()}
+    save_file(found, path)
+    log(f"unet: {len(mean)} latents, scaling factor {found['factor'].item():.4f}")
+    return found
+
+
+def whitened_vae(work_dir: Path, pictures: Pictures, gen: torch.Generator):
+    """The averaged autoencoder with its latents whitened over 1,024 pictures, kept as `vae.safetensors`."""
+    vae = train_vae.build()
     vae.load_state_dict(load_state(work_dir / "vae.pt")["average"])
     vae.eval().to(memory_format=torch.channels_last)
-    grid = torch.cartesian_prod(torch.arange(pictures.concepts), torch.arange(pictures.styles), torch.arange(len(BACKGROUNDS)))
-    labels = torch.unique(pictures.legal(grid), dim=0).repeat(VARIANTS, 1)
-    means, stds = [], []
-    gen = torch.Generator().manual_seed(seed)
-    for i in range(0, len(labels), 64):
-        part = labels[i : i + 64]
-        images = pictures.compose(part) if i < len(labels) // VARIANTS else pictures.moved(part, gen, shift=0.05, scale=0.06)
-        with torch.autocast("cpu", torch.bfloat16):
-            posterior = vae.encode((images * 2 - 1).contiguous(memory_format=torch.channels_last)).latent_dist
-        means.append(posterior.mean.float().contiguous())
-        stds.append(posterior.std.float().contiguous())
-    found = {"mean": torch.cat(means), "std": torch.cat(stds), "labels": labels, "factor": 1 / torch.cat(means).std()}
-    save_file(found, path)
-    log(f"unet: {len(labels)} latents, scaling factor {found['factor'].item():.4f}")
-    return found
+    mean, std = (torch.cat(parts) for parts in zip(*(posterior(vae, pictures.moved(pictures.draw_labels(64, gen), gen)) for _ in range(16))))
+    whiten(vae, mean, std)
+    save_file({k: v.contiguous() for k, v in vae.state_dict().items()}, work_dir / "vae.safetensors")
+    return vae
+
+
+def posterior(vae, images: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, std), each (B, 4, 16, 16), of images (B, 3, 128, 128) in 0..1."""
+    with torch.autocast("cpu", torch.bfloat16):
+        found = vae.encode((images * 2 - 1).contiguous(memory_format=torch.channels_last)).latent_dist
+    return found.mean.float().contiguous(), found.std.float().contiguous()
 
 
 class Texts:

@@ -1,0 +1,138 @@
+"""Does searching for the concept to preserve help? Every preservation, at equal erasure, on the embedded model.
+
+Each run trains until the judge recognises the erased concept in at most 5 % of 14 pictures (two in each style), and
+is scored at that moment: the accuracy it cost all kept concepts, the 10 that suffer most and the 10 nearest in text
+space. Everything but the preservation is equal. Results are kept run by run, so the benchmark can be interrupted and
+split over processes:
+
+    python benchmarks/preservation.py --shard 1/2 &  python benchmarks/preservation.py --shard 2/2
+    python benchmarks/preservation.py --table
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from erasure.evaluation.judge import Judge  # noqa: E402
+from erasure.evaluation.scores import Plan, demo_plan, recognised, recognised_before, summarise  # noqa: E402
+from erasure.files import write_atomic, write_json  # noqa: E402
+from erasure.hosts.demo import JUDGE, load_demo  # noqa: E402
+from erasure.recipes import configure  # noqa: E402
+from erasure.trainer import EraseTrainer  # noqa: E402
+
+HERE = Path(__file__).parent
+OBJECTS = ("fuel pump", "church", "dog", "parachute", "postal horn", "saw", "banana", "ambulance")
+STYLES = ("ink style", "pencil sketch style")
+RECIPES = ("esd", "fixed", "random", "nearest", "pgd", "ap", "ap-ranked")
+SEEDS = (0, 1, 2)
+GOAL, CHECK_EVERY, STEPS = 0.05, 20, 400
+STYLE_TEMPLATES = ("{}", "a dog in {}", "a car in {}", "a picture in {}")
+COMMON = {"steps": STEPS, "weighting": "uniform"}  # the recipes differ in nothing but the preservation
+SAMPLER = {"steps": 10, "guidance": 4.0}
+
+
+def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images: int) -> dict:
+    """Train until erased, then score."""
+    extra = {"templates": STYLE_TEMPLATES} if concept in STYLES else {}
+    config = configure(denoiser, recipe, [concept], seed=seed, **COMMON, **extra)
+    goal_plan = erased_plan(concept)
+    course: list[list[float]] = []
+
+    def check(event: dict) -> None:
+        if event["event"] == "step" and (event["step"] + 1) % CHECK_EVERY == 0:
+            counts = denoiser.forwards
+            column = int(concept in STYLES)
+            share = recognised(denoiser, judge, goal_plan, **SAMPLER)[:, column].float().mean().item()
+            denoiser.forwards = counts  # judging is not training
+            course.append([event["step"] + 1, round(share, 4)])
+            if share <= GOAL:
+                trainer.stop()
+
+    trainer = EraseTrainer(denoiser, config, check)
+    result = trainer.run()
+    plan = demo_plan(images, focus=[concept])
+    before = recognised_before(denoiser, judge, plan, **SAMPLER)
+    with result.adapter.on(denoiser):
+        after = recognised(denoiser, judge, plan, **SAMPLER)
+    scores = summarise(denoiser, plan, before, after, [concept])
+    return {
+        "concept": concept, "recipe": recipe, "seed": seed, "updates": result.report["steps_done"], "course": course,
+        "evaluations_per_update": result.report["forward_equivalents_per_update"], "seconds_training": result.report["seconds"],
+        "erased": scores["erased"].get(concept, {}).get("after"), **{k: scores[k]["drop"] for k in ("kept", "worst10", "nearest10")},
+    }
+
+
+def erased_plan(concept: str) -> Plan:
+    """14 pictures that show the concept: an object in every style, or a style on 14 objects."""
+    plan = demo_plan(7 if concept in STYLES else 1, focus=[concept])
+    rows = [i for i in range(len(plan.prompts)) if concept in (plan.objects[i], f"{plan.styles[i]} style")]
+    rows = rows[:: max(1, len(rows) // 14)][:14]
+    return Plan(*(tuple(values[i] for i in rows) for values in (plan.prompts, plan.objects, plan.styles, plan.seeds)))
+
+
+def write_table(runs: list[dict], path: Path) -> None:
+    """One row per recipe, means over concepts and seeds with the standard error of the mean."""
+    lines = [
+        "# Preservation at equal erasure, embedded model", "",
+        f"{len(runs)} runs; each stops when the erased concept is recognised in at most {100 * GOAL:.0f} % of 14 pictures, or after {STEPS} updates. Points of",
+        "accuracy lost (lower is better), mean and standard error over concepts and seeds; command: `make -C benchmarks`.", "",
+        "| preservation | runs | reached | erased accuracy | kept, all | 10 that suffer most | 10 nearest | updates | evaluations / update |", "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for recipe in RECIPES:
+        mine = [r for r in runs if r["recipe"] == recipe]
+        if mine:
+            reached = sum(r["course"][-1][1] <= GOAL for r in mine)
+            cells = [_mean(100 * r[k] for r in mine) for k in ("erased", "kept", "worst10", "nearest10")]
+            cells += [_mean((r["updates"] for r in mine), 0), _mean((r["evaluations_per_update"] for r in mine), 1)]
+            lines.append(f"| {recipe} | {len(mine)} | {reached} | " + " | ".join(cells) + " |")
+    write_atomic(path, ("\n".join(lines) + "\n").encode())
+
+
+def _mean(values, digits: int = 1) -> str:
+    found = list(values)
+    error = statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else 0.0
+    return f"{statistics.mean(found):.{digits}f} ± {error:.{digits}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", default=str(HERE / "runs"), help="folder that keeps one JSON per run")
+    parser.add_argument("--shard", default="1/1", help="which part of the runs, as K/N")
+    parser.add_argument("--images", type=int, default=2, help="pictures per kept concept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--concepts", nargs="+", default=[*OBJECTS, *STYLES])
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="only write the table of the runs there are")
+    args = parser.parse_args()
+    folder = Path(args.runs)
+    if not args.table:
+        run_shard(args, folder)
+    runs = [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
+    write_json(HERE / "preservation.json", runs)
+    write_table(runs, HERE / "preservation.md")
+
+
+def run_shard(args: argparse.Namespace, folder: Path) -> None:
+    import torch
+
+    torch.set_num_threads(args.threads)
+    denoiser, judge = load_demo("cpu"), Judge.load(JUDGE)
+    number, of = map(int, args.shard.split("/"))
+    jobs = [(c, r, s) for s in args.seeds for c in args.concepts for r in args.recipes]
+    for concept, recipe, seed in jobs[number - 1 :: of]:
+        path = folder / f"{concept.replace(' ', '-')}.{recipe}.{seed}.json"
+        if not path.is_file():
+            found = run_one(denoiser, judge, concept, recipe, seed, args.images)
+            write_json(path, found)
+            print({k: found[k] for k in ("concept", "recipe", "seed", "updates", "erased", "kept", "worst10", "nearest10")}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
