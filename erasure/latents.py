@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ from .errors import ErasureError
 from .files import write_safetensors
 from .randomness import generator, noise
 from .sampling import ddim_sigmas, start_latents, trajectory
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -95,21 +97,30 @@ class TrajectoryPool:
         """Make requests known; nothing is sampled until `ensure` or `draw`."""
         self.requests |= {r.key: r for r in requests}
 
-    def ensure(self, keys: Sequence[str], lora: LoraNetwork) -> None:
-        """Roll out what is missing, with the adapter off, many trajectories per network call."""
+    def ensure(self, keys: Sequence[str], lora: LoraNetwork, progress: Progress | None = None) -> None:
+        """Roll out what is missing, with the adapter off, many trajectories per network call.
+
+        Args:
+            progress: called with (states done, states in all); may raise to cancel.
+        """
         missing = [k for k in dict.fromkeys(keys) if k not in self.held]
         by_steps: dict[int, list[str]] = {}
         for key in missing:
             by_steps.setdefault(self.requests[key].steps, []).append(key)
-        chunk = max(1, self.denoiser.max_batch // 2)
+        chunk, done, total = max(1, self.denoiser.max_batch // 2), 0, sum(self.requests[k].steps for k in missing)
         with lora.at_strength(0):
             for keys_of in by_steps.values():
                 for i in range(0, len(keys_of), chunk):
-                    self._roll_out(keys_of[i : i + chunk], version=0)
+                    part = keys_of[i : i + chunk]
+                    for _ in self._roll_out(part, version=0):
+                        done += len(part)
+                        if progress:
+                            progress(done, total)
 
     def renew(self, key: str, lora: LoraNetwork, version: int) -> None:
         """Replace a trajectory by one sampled with the adapter on; the teacher then predicts on its states."""
-        self._roll_out([key], version, lora)
+        for _ in self._roll_out([key], version, lora):
+            pass
 
     def draw(self, key: str, gen: torch.Generator) -> States:
         """One state of the trajectory `key`, uniformly over its noise levels."""
@@ -119,7 +130,8 @@ class TrajectoryPool:
         rows = {name: t[name][i : i + 1].to(device) for name in t}
         return States(rows["x"], rows["sigma"], request.cond, rows["d_cond"], rows["d_anchor"], (request.word,))
 
-    def _roll_out(self, keys: list[str], version: int, student: LoraNetwork | None = None) -> None:
+    def _roll_out(self, keys: list[str], version: int, student: LoraNetwork | None = None) -> Iterator[None]:
+        """Sample trajectories together and hold them; yields after each state."""
         requests = [self.requests[k] for k in keys]
         cond, steps, device = Cond.cat([r.cond for r in requests]), requests[0].steps, self.denoiser.device
         sigmas = torch.stack([self._levels(k, steps, version) for k in keys], 1).to(device)
@@ -130,6 +142,8 @@ class TrajectoryPool:
         for i, (x_t, sigma, d_cond, d_uncond) in enumerate(trajectory(self.denoiser, x, sigmas, cond, self.uncond, self.guidance)):
             if i in kept:
                 states.append(self._with_teacher(requests, x_t, sigma, cond, d_cond, d_uncond, student))
+            if i < steps:
+                yield
         for row, key in enumerate(keys):
             self.held[key] = _Trajectory({n: torch.stack([s[n][row] for s in states]).float().cpu() for n in states[0]}, version)
 

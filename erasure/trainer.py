@@ -59,7 +59,7 @@ class EraseTrainer:
     Args:
         denoiser: the model; its weights are never changed.
         config: validated settings.
-        callback: called with {"event": "prepare" | "step" | "saved", ...} at moments when the state is whole;
+        callback: called with {"event": "prepare" | "resume" | "step", ...} at moments when the state is whole;
             whatever it raises ends the training, after the state is saved, and is raised on.
         state_folder: where the resumable state is kept; None keeps none. A state of the same training that
             lies there is continued.
@@ -132,8 +132,7 @@ class EraseTrainer:
         self.preservers = [self._preserver(i, concept) for i, concept in enumerate(c.concepts)]
         if not self._resume():
             wanted = [k for keys in self.erase_keys for k in keys] + [k for p in self.preservers if p for k in p.prefill()]
-            self.callback({"event": "prepare", "stage": "sampling trajectories", "done": 0, "total": len(wanted)})
-            self.pool.ensure(wanted, self.lora)
+            self.pool.ensure(wanted, self.lora, self._preparing("sampling trajectories"))
 
     def _register(self, index: int, concept: Concept) -> list[str]:
         """One request per trajectory of the concept: templates in turn, each with its own noise."""
@@ -154,13 +153,13 @@ class EraseTrainer:
             return None
         erased = [other.name for other in c.concepts]
         exclude = [word for other in c.concepts for word in other.exclude]
-        space = build_concept_space(self.denoiser, c.vocabulary, erased=erased, exclude=exclude, progress=self._encoding)
+        space = build_concept_space(self.denoiser, c.vocabulary, erased=erased, exclude=exclude, progress=self._preparing("encoding concepts"))
         space = space.nearest(self.denoiser.encode([concept.name]), c.candidates, c.similarity)
         space = space.thinned(c.centers) if c.centers else space
         return kind(Setup(self.denoiser, self.lora, self.pool, space, c, self.erase_keys[index], index))
 
-    def _encoding(self, done: int, total: int) -> None:
-        self.callback({"event": "prepare", "stage": "encoding concepts", "done": done, "total": total})
+    def _preparing(self, stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.callback({"event": "prepare", "stage": stage, "done": done, "total": total})
 
     # --- one update --------------------------------------------------------------------------------------------
 
@@ -260,7 +259,7 @@ class EraseTrainer:
         restore_pool(self.state_folder, state, self.pool)
         for name in _FACTS:
             setattr(self, name, state.facts[name])
-        self.callback({"event": "prepare", "stage": f"resuming at update {self.step}", "done": self.step, "total": self.config.steps})
+        self.callback({"event": "resume", "step": self.step, "steps": self.config.steps})
         return True
 
     def _count_evaluations(self) -> None:

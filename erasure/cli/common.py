@@ -26,17 +26,18 @@ def model_from(args: argparse.Namespace) -> Denoiser:
     return load_denoiser(args.model, args.device, args.dtype, args.model_config)
 
 
-def bar(description: str, unit: str) -> Callable[[int, int], None]:
-    """A progress callback (done, total) that draws one bar with time left and closes itself."""
+def bar(description: str) -> Callable[..., None]:
+    """A progress callback (done, total, note="") that draws one bar with time left and closes itself."""
     from tqdm import tqdm
 
-    state: dict = {}
+    open_bars: list[tqdm] = []
 
-    def progress(done: int, total: int) -> None:
-        if "bar" not in state:
-            state["bar"] = tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True)
-        state["bar"].update(done - state["bar"].n)
+    def progress(done: int, total: int, note: str = "") -> None:
+        if not open_bars:
+            open_bars.append(tqdm(total=total, desc=description, initial=0, dynamic_ncols=True, mininterval=0.25))
+        open_bars[0].set_postfix_str(note, refresh=False)
+        open_bars[0].update(done - open_bars[0].n)
         if done >= total:
-            state.pop("bar").close()
+            open_bars.pop().close()
 
     return progress

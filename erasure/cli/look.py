@@ -72,7 +72,7 @@ def run_probe(args: argparse.Namespace) -> None:
 
 
 def measure(denoiser: Denoiser, adapter: ErasureAdapter, space: str, latents: int, strength: float = 1.0) -> Spectrum:
-    return probe(denoiser, adapter, space, strength=strength, latents=latents, progress=bar("probing", "concept"))
+    return probe(denoiser, adapter, space, strength=strength, latents=latents, progress=bar("probing"))
 
 
 def spectrum_text(spectrum: Spectrum, top: int) -> str:
@@ -104,7 +104,7 @@ def compare_grid(
     """One row per prompt, one column per strength, the same seeds everywhere."""
     erased = [c["name"] for a in adapters for c in a.card.get("concepts", [])]
     hit = exclusions(denoiser, prompts, erased) if erased else {}
-    progress, total = bar("drawing", "image"), len(strengths) * len(prompts) * len(seeds)
+    progress, total = bar("drawing"), len(strengths) * len(prompts) * len(seeds)
     columns = []
     for number, strength in enumerate(strengths):
         with ExitStack() as stack:
@@ -146,7 +146,7 @@ def score(denoiser: Denoiser, adapter: ErasureAdapter, images: int, steps: int, 
     from ..evaluation.scores import evaluate
 
     judge = Judge.load(JUDGE, denoiser.device)
-    return evaluate(denoiser, adapter, judge, images=images, steps=steps, strength=strength, progress=bar("judging", "image"))
+    return evaluate(denoiser, adapter, judge, images=images, steps=steps, strength=strength, progress=bar("judging"))
 
 
 def score_text(scores: dict) -> str:

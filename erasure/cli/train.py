@@ -95,21 +95,21 @@ def run_erase(args: argparse.Namespace) -> int:
 
 def train(denoiser: Denoiser, config: EraseConfig, out: Path) -> TrainResult:
     """Train with a progress bar; Ctrl-C stops after the current update and keeps the state."""
-    from tqdm import tqdm
-
-    folder = state_folder(out, run_identity(config, denoiser.base_hash()))
-    progress = tqdm(total=config.steps, desc=f"erasing {', '.join(c.name for c in config.concepts)}", unit="update", dynamic_ncols=True)
+    folder, bars = state_folder(out, run_identity(config, denoiser.base_hash())), {}
 
     def show(event: dict) -> None:
         if event["event"] == "prepare":
-            progress.set_description_str(event["stage"])
+            stage = event["stage"]
+            bars.setdefault(stage, bar(stage))(event["done"], event["total"])
             return
-        progress.set_description_str("erasing")
-        progress.update(event["step"] + 1 - progress.n)
-        progress.set_postfix_str(f"loss {event['loss']}, preserving {event['adversarial'][0] if event['adversarial'] else 'nothing'}", refresh=False)
+        if event["event"] == "resume":
+            print(f"resuming at update {event['step']} of {event['steps']}", flush=True)
+            return
+        protected = f"preserving {event['adversarial'][0]}" if event["adversarial"] else "preserving nothing"
+        bars.setdefault("erasing", bar("erasing"))(event["step"] + 1, event["steps"], f"loss {event['loss']:.4g}, {protected}" if event["loss"] is not None else "")
 
     trainer = EraseTrainer(denoiser, config, show, folder)
-    with stop_on_interrupt(trainer), progress:
+    with stop_on_interrupt(trainer):
         return trainer.run()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 STAGES = ("render", "judge", "vae", "text", "unet", "export", "evaluate")
-STEPS = {"judge": 2200, "vae": 1800, "text": 1200, "unet": 6000}
+STEPS = {"judge": 2200, "vae": 1800, "text": 1200, "unet": 3800}
 
 
 def main() -> None:

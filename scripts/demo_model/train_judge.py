@@ -31,7 +31,7 @@ def disturb(images: Tensor, gen: torch.Generator) -> Tensor:
     blurred = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
     coarse = F.interpolate(F.avg_pool2d(small, 2), (SIZE, SIZE), mode="bilinear")
     small = torch.lerp(small, blurred, pick(0.4) * torch.rand(n, 1, 1, 1, generator=gen))
-    small = torch.lerp(small, coarse, pick(0.2) * torch.rand(n, 1, 1, 1, generator=gen))
+    small = torch.lerp(small, coarse, pick(0.1) * torch.rand(n, 1, 1, 1, generator=gen))
     gain = 1 + 0.08 * torch.randn(n, 3, 1, 1, generator=gen) * pick(0.5)
     noise = torch.randn(small.shape, generator=gen) * 0.04 * torch.rand(n, 1, 1, 1, generator=gen) * pick(0.5)
     patches = F.interpolate(torch.randn(n, 3, SIZE // 8, SIZE // 8, generator=gen), (SIZE, SIZE), mode="bilinear") * 0.04 * pick(0.3)

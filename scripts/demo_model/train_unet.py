@@ -11,9 +11,9 @@ import random
 import sys
 from pathlib import Path
 
-import fast_norm
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -99,9 +99,9 @@ def run(work_dir: Path, steps: int, seed: int = 4) -> None:
     """Train to `steps`, resuming from `unet.pt`."""
     torch.manual_seed(seed)
     data, texts = encode_pictures(work_dir, seed), Texts(work_dir)
-    fast_norm.install()
-    unet, path = build().to(memory_format=torch.channels_last), work_dir / "unet.pt"
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01)
+    unet, path = build(), work_dir / "unet.pt"
+    unet.set_attn_processor(AttnProcessor())  # plain matrix products: the fused attention's backward is slow on a CPU
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average, start = Average(unet, 0.999), 0
     if state := load_state(path):
         unet.load_state_dict(state["model"])
@@ -139,7 +139,7 @@ def batch_of(data: dict[str, Tensor], texts: Texts, gen: torch.Generator, rng: r
 def errors(unet, x0: Tensor, context: Tensor, t: Tensor, abar: Tensor, gen: torch.Generator) -> Tensor:
     """(B,) mean squared noise-prediction errors."""
     noise, a = torch.randn(x0.shape, generator=gen), abar[t].view(-1, 1, 1, 1)
-    noisy = (a.sqrt() * x0 + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+    noisy = a.sqrt() * x0 + (1 - a).sqrt() * noise
     with torch.autocast("cpu", torch.bfloat16):
         out = unet(noisy, t, context).sample
     return (out.float() - noise).square().flatten(1).mean(1)
