@@ -3,8 +3,9 @@
     s(c) = mean_j || d_on(x_j, c) - d_off(x_j, c) ||^2  /  mean_j || d_off(x_j, c) - d_off(x_j, 0) ||^2
 
 The same (x_j, sigma_j) serve all concepts (common random numbers), so a ranking needs few latents. The
-denominator is the teacher's own conditional-unconditional gap; without it, loud concepts always win. The
-empty prompt has no gap of its own and is measured against the mean gap.
+denominator is the teacher's own conditional-unconditional gap; without it, loud concepts always win. It is at least
+half the mean gap of all concepts measured: a word that says little to the model (a neutral prompt, above all the
+empty one) is not harmed more just because it is quiet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .denoiser import Cond, Denoiser
 from .randomness import noise
 from .sampling import ddim_sigmas, start_latents, trajectory
 
-_FLOOR = 0.05  # of the mean gap: words that mean nothing to the model must not look infinitely harmed
+_FLOOR = 0.5  # of the mean gap
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,8 @@ def gap(d_off: Tensor, latents: SharedLatents) -> Tensor:
 
 
 def normalised(change: Tensor, gaps: Tensor) -> Tensor:
-    """(N,) sensitivities from mean squared changes and gaps (N,); gaps below a floor count as the floor."""
-    mean = gaps.mean().clamp(min=1e-12)
-    return change / torch.where(gaps < 1e-9 * mean, mean, gaps.clamp(min=_FLOOR * mean))
+    """(N,) sensitivities from mean squared changes and gaps (N,); a gap counts as at least half the mean gap."""
+    return change / gaps.clamp(min=_FLOOR * gaps.mean().clamp(min=1e-12))
 
 
 def sensitivities(

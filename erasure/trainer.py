@@ -95,9 +95,13 @@ class EraseTrainer:
                 stopped = self._loop(begun)
         finally:
             self.denoiser.gradient_checkpointing(False)
-        if self.state_folder and not stopped:
-            clear_state(self.state_folder)
+        self._save()  # a finished run too: should writing the adapter fail, running again gives it at once
         return TrainResult(self.adapter(), self.history, self._report(stopped), stopped)
+
+    def discard_state(self) -> None:
+        """Remove the saved state, once the finished adapter is safely stored."""
+        if self.state_folder:
+            clear_state(self.state_folder)
 
     def _loop(self, begun: float) -> str:
         """Updates until done; returns why it ended early, or ""."""
@@ -106,7 +110,7 @@ class EraseTrainer:
             stopped = self._update() or ("stopped by you" if self.stop_requested else "")
             self.seconds = time.perf_counter() - begun
             self._count_evaluations()
-            if stopped or (self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps):
+            if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
                 self._save()
             self._tell()
         return stopped
@@ -129,7 +133,7 @@ class EraseTrainer:
         expected = len(c.concepts) * (c.trajectories + (0 if c.preservation == "none" else with_candidates))
         self.pool = TrajectoryPool(self.denoiser, self.denoiser.encode([""]), c.guidance, c.seed, c.pool_memory_mb, expected)
         self.erase_keys = [self._register(i, concept) for i, concept in enumerate(c.concepts)]
-        self.preservers = [self._preserver(i, concept) for i, concept in enumerate(c.concepts)]
+        self.preservers = self._preservers()
         if not self._resume():
             wanted = [k for keys in self.erase_keys for k in keys] + [k for p in self.preservers if p for k in p.prefill()]
             self.pool.ensure(wanted, self.lora, self._preparing("sampling trajectories"))
@@ -147,16 +151,21 @@ class EraseTrainer:
         self.pool.register(requests)
         return [r.key for r in requests]
 
-    def _preserver(self, index: int, concept: Concept) -> Preserver | None:
+    def _preservers(self) -> list[Preserver | None]:
+        """One preserver per erased concept, each over the candidates nearest to its own."""
         c, kind = self.config, PRESERVERS[self.config.preservation]
         if kind is None:
-            return None
-        erased = [other.name for other in c.concepts]
-        exclude = [word for other in c.concepts for word in other.exclude]
-        space = build_concept_space(self.denoiser, c.vocabulary, erased=erased, exclude=exclude, progress=self._preparing("encoding concepts"))
-        space = space.nearest(self.denoiser.encode([concept.name]), c.candidates, c.similarity)
-        space = space.thinned(c.centers) if c.centers else space
-        return kind(Setup(self.denoiser, self.lora, self.pool, space, c, self.erase_keys[index], index))
+            return [None] * len(c.concepts)
+        exclude = [word for concept in c.concepts for word in concept.exclude]
+        everything = build_concept_space(
+            self.denoiser, c.vocabulary, erased=[x.name for x in c.concepts], exclude=exclude, progress=self._preparing("encoding concepts"),
+        )
+        found: list[Preserver | None] = []
+        for index, concept in enumerate(c.concepts):
+            space = everything.nearest(self.denoiser.encode([concept.name]), c.candidates, c.similarity)
+            space = space.thinned(c.centers) if c.centers else space
+            found.append(kind(Setup(self.denoiser, self.lora, self.pool, space, c, self.erase_keys[index], index)))
+        return found
 
     def _preparing(self, stage: str) -> Callable[[int, int], None]:
         return lambda done, total: self.callback({"event": "prepare", "stage": stage, "done": done, "total": total})

@@ -58,9 +58,20 @@ def test_a_cancelled_run_resumes_to_the_same_bytes(tiny, small, recipe, refresh,
     assert not any(m._forward_hooks for m in tiny.network.modules())
     events = []
     resumed = train(tiny, recipe, settings, events.append, folder)
-    assert [e["step"] for e in events if e["event"] == "resume"] == [5] and not folder.exists()
+    assert [e["step"] for e in events if e["event"] == "resume"] == [5]
     assert bytes_of(resumed, tmp_path / "r/a.safetensors") == bytes_of(whole, tmp_path / "w/a.safetensors")
     assert resumed.history == whole.history
+
+
+def test_a_finished_run_gives_its_adapter_again_until_its_state_is_discarded(tiny, small, tmp_path):
+    config, folder = configure(tiny, "ap-ranked", ["bus"], **small), tmp_path / "state"
+    first = EraseTrainer(tiny, config, None, folder).run()
+    events = []
+    trainer = EraseTrainer(tiny, config, events.append, folder)
+    again = trainer.run()
+    assert not [e for e in events if e["event"] == "step"] and bytes_of(first, tmp_path / "a/x.safetensors") == bytes_of(again, tmp_path / "b/x.safetensors")
+    trainer.discard_state()
+    assert not folder.exists()
 
 
 @every_recipe

@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..adapter import ErasureAdapter, save_adapter
+from ..adapter import save_adapter
 from ..checkpoint import state_folder
 from ..concepts.vocabulary import check_source
 from ..config import Concept, EraseConfig, field_type
@@ -88,13 +88,11 @@ def run_erase(args: argparse.Namespace) -> int:
     check_source(draft.vocabulary)
     denoiser = model_from(args)
     config = configure(denoiser, args.recipe, concepts, **settings)
-    result = train(denoiser, config, out)
-    adapter = finish(denoiser, result, out, args.author, args.notes)
-    return 0 if adapter and not result.stopped else 1
+    return 1 if train(denoiser, config, out, args.author, args.notes).stopped else 0
 
 
-def train(denoiser: Denoiser, config: EraseConfig, out: Path) -> TrainResult:
-    """Train with a progress bar; Ctrl-C stops after the current update and keeps the state."""
+def train(denoiser: Denoiser, config: EraseConfig, out: Path, author: str = "", notes: str = "") -> TrainResult:
+    """Train with a progress bar and write the result; Ctrl-C stops after the current update and keeps the state."""
     folder, bars = state_folder(out, run_identity(config, denoiser.base_hash())), {}
 
     def show(event: dict) -> None:
@@ -110,7 +108,11 @@ def train(denoiser: Denoiser, config: EraseConfig, out: Path) -> TrainResult:
 
     trainer = EraseTrainer(denoiser, config, show, folder)
     with stop_on_interrupt(trainer):
-        return trainer.run()
+        result = trainer.run()
+    write_result(denoiser, result, out, author, notes)
+    if not result.stopped:
+        trainer.discard_state()
+    return result
 
 
 @contextmanager
@@ -129,8 +131,8 @@ def stop_on_interrupt(trainer: EraseTrainer):
         signal.signal(signal.SIGINT, before)
 
 
-def finish(denoiser: Denoiser, result: TrainResult, out: Path, author: str = "", notes: str = "") -> ErasureAdapter:
-    """Write the adapter with its thumbnail, the report and the curves; say what was done."""
+def write_result(denoiser: Denoiser, result: TrainResult, out: Path, author: str, notes: str) -> None:
+    """Write the adapter with its thumbnail, and the report; say what was done."""
     adapter, prompt = result.adapter, result.report["concepts"][0]["name"]
     (before,) = generate(denoiser, [prompt], [0])
     with adapter.on(denoiser):
@@ -138,7 +140,6 @@ def finish(denoiser: Denoiser, result: TrainResult, out: Path, author: str = "",
     save_adapter(adapter, out, author=author, notes=notes, thumbnail=thumbnail(before, after))
     write_json(out.with_suffix(".json"), result.report)
     print(summary(result, out))
-    return adapter
 
 
 def summary(result: TrainResult, out: Path) -> str:
@@ -155,7 +156,7 @@ def summary(result: TrainResult, out: Path) -> str:
     if found:
         lines.append("  preserved most often: " + ", ".join(f"{word} ({count})" for word, count in found))
     if result.stopped:
-        lines.append(f"  stopped early: {result.stopped}. Run the same command again to go on.")
+        lines.append(f"  stopped early: {result.stopped}. The same command goes on from here.")
     return "\n".join(lines)
 
 
@@ -168,9 +169,9 @@ def run_demo(args: argparse.Namespace) -> int:
     denoiser = model_from(args)
     config = configure(denoiser, "ap-ranked", [args.concept], **({"steps": args.steps} if args.steps else {}))
     result = train(denoiser, config, out)
-    adapter = finish(denoiser, result, out)
     if result.stopped:
         return 1
+    adapter = result.adapter
     scores = look.score(denoiser, adapter, images=1, steps=10)
     write_json(folder / "scores.json", scores)
     spectrum = look.measure(denoiser, adapter, "demo", latents=4)

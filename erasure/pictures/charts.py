@@ -39,7 +39,7 @@ def draw_spectrum(values: Mapping[str, float], marked: Sequence[Marked], title: 
 
 def _draw_sorted(axes, ordered, marked: Sequence[Marked]) -> None:
     y = np.array([v for _, v in ordered])
-    floor = max(y.max() * 1e-5, 1e-12)
+    floor = max(float(y[y > 0].min()) / 2 if (y > 0).any() else 0.0, y.max() * 1e-5, 1e-12)
     y = y.clip(floor)
     axes.fill_between(range(len(y)), floor, y, color=_BLUE, alpha=0.18, linewidth=0)
     axes.plot(y, color=_BLUE, linewidth=2)
@@ -49,17 +49,16 @@ def _draw_sorted(axes, ordered, marked: Sequence[Marked]) -> None:
     axes.set_ylabel("sensitivity (change / the concept's own effect)")
     style = {"erased": ("*", _RED, 240), "neutral": ("D", _GREEN, 56)}
     placed: list[float] = []
-    for mark in sorted(marked, key=lambda m: -m.value):
+    for mark in sorted(marked, key=lambda m: m.value):
         rank = int((y > mark.value).sum())
         symbol, colour, size = style[mark.role]
         value = max(mark.value, floor)
         axes.scatter([rank], [value], marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
-        share = _free_height(_share(axes, value), placed)
-        on_left = rank > 0.6 * len(y)
+        height = _free_height(_share(axes, value) + 0.07, placed)  # the curve falls, so there is room above it
         axes.annotate(
-            mark.word or '""', (rank, value), xycoords="data", textcoords=axes.transAxes,
-            xytext=(0.55 if on_left else min(0.95, rank / len(y) + 0.07), share), color=colour, fontsize=11, va="center",
-            ha="right" if on_left else "left", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+            mark.word or '"" (empty prompt)', (rank, value), xycoords="data", textcoords=axes.transAxes,
+            xytext=(min(0.72, rank / len(y) + 0.06), height), color=colour, fontsize=11, va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
         )
 
 
@@ -70,11 +69,8 @@ def _share(axes, value: float) -> float:
 
 
 def _free_height(wanted: float, placed: list[float], distance: float = 0.055) -> float:
-    """A label height at or below `wanted` that overlaps no label placed before (they come from the top down)."""
-    height = min(wanted + 0.05, 0.97)
-    if placed:
-        height = min(height, placed[-1] - distance)
-    placed.append(max(height, 0.02))
+    """A label height at or above `wanted` that overlaps no label placed before (they come from the bottom up)."""
+    placed.append(min(max(wanted, placed[-1] + distance if placed else 0.0), 0.98))
     return placed[-1]
 
 
@@ -106,10 +102,12 @@ def draw_curves(history: Sequence[Mapping], title: str) -> Image.Image:
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:
-    window = max(1, min(25, len(values) // 8))
-    filled = np.nan_to_num(values, nan=float(np.nanmean(values)) if np.isfinite(values).any() else 0.0)
-    padded = np.concatenate([np.full(window - 1, filled[0]), filled])
-    return np.convolve(padded, np.ones(window) / window, mode="valid")
+    """Centred mean over about a twelfth of the values; gaps (NaN) are left out."""
+    window = np.ones(max(1, min(31, len(values) // 12)))
+    known = np.isfinite(values)
+    total = np.convolve(np.where(known, values, 0.0), window, mode="same")
+    count = np.convolve(known.astype(float), window, mode="same")
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)[: len(values)]
 
 
 def _figure(width: float, height: float):
