@@ -17,19 +17,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .files import write_safetensors
-from .latents import TrajectoryPool
+from .files import remove_quietly, write_safetensors
+from .latents import TrajectoryPool, load_trajectory
 
 _FILE, _POOL, _KEY = "state.safetensors", "pool", "state"
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """Tensors by name, plain facts, and the trajectory index of a saved run."""
+    """Tensors by name, plain facts, and the (key, version, tensors) of every trajectory of a saved run."""
 
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, object]
-    pool_index: list[list]
+    trajectories: list[tuple[str, int, Mapping[str, Tensor]]]
 
 
 def state_folder(output: Path, identity: str) -> Path:
@@ -45,7 +45,7 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     wanted = {name for _, _, name in index}
     for path in (folder / _POOL).iterdir():
         if path.name not in wanted:
-            path.unlink(missing_ok=True)
+            remove_quietly(path)
 
 
 def load_state(folder: Path, identity: str) -> SavedState | None:
@@ -53,18 +53,14 @@ def load_state(folder: Path, identity: str) -> SavedState | None:
     try:
         with safe_open(folder / _FILE, framework="pt") as file:
             saved = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError):
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # not the mapped file itself
+        facts, index = saved["facts"], saved["pool"]
+        if facts["identity"] != identity:
+            return None
+        held = {name: load_trajectory(folder / _POOL, name) for _, _, name in index}
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
-    if saved["facts"].get("identity") != identity:
-        return None
-    if not all((folder / _POOL / Path(name).name).is_file() for _, _, name in saved["pool"]):
-        return None
-    return SavedState(tensors, saved["facts"], saved["pool"])
-
-
-def restore_pool(folder: Path, state: SavedState, pool: TrajectoryPool) -> None:
-    pool.load(folder / _POOL, state.pool_index)
+    return SavedState(tensors, facts, [(key, version, held[name]) for key, version, name in index])
 
 
 def clear_state(folder: Path) -> None:

@@ -69,7 +69,7 @@ class EraseConfig:
     search_top: int = setting(16, "most harmed candidates to draw from ('ranked'); nearest ones ('nearest')", low=1, high=10_000)
     temperature: float = setting(2.0, "Gumbel-softmax temperature", low=1e-3, high=100.0)
     search_learning_rate: float = setting(1e-2, "Adam step size of the Gumbel logits", low=0.0, high=10.0)
-    pgd_steps: int = setting(4, "ascent steps of the continuous search per update (the paper's ablation: 100)", low=1, high=1000)
+    pgd_steps: int = setting(1, "ascent steps of the continuous search per update (the paper's ablation: 100)", low=1, high=1000)
     pgd_rate: float = setting(1e-3, "step of the continuous search, relative to the embedding's norm", low=0.0, high=1.0)
     gradient_checkpointing: bool = setting(False, "recompute activations in the backward pass: slower, less memory")
     checkpoint_every: int = setting(100, "updates between two saved states", low=1, high=100_000)
@@ -82,7 +82,7 @@ class EraseConfig:
             raise ErasureError("concept", "nothing to erase", "Name at least one concept.")
         for concept in self.concepts:
             _check_concept(concept)
-        names = [c.name.lower() for c in self.concepts]
+        names = [" ".join(c.name.lower().split()) for c in self.concepts]
         if len(set(names)) < len(names):
             raise ErasureError("concept", "a concept is named twice", "Name each concept once.")
         if any("{}" not in t for t in self.templates) or not self.templates:

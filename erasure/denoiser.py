@@ -90,6 +90,15 @@ class Denoiser(abc.ABC):
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
+
+    @property
+    def gradient_scale(self) -> float:
+        """Losses are multiplied by this before a backward pass: float16 would round small gradients to zero."""
+        return 2.0**14 if self.dtype == torch.float16 else 1.0
+
     @abc.abstractmethod
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Encode prompts, without gradients, to a Cond of len(prompts) rows on `device`."""
@@ -146,7 +155,7 @@ class Denoiser(abc.ABC):
         return {key: float(f"{self._weight(name).abs().mean():.6g}") for key, name in chosen}
 
     def base_hash(self) -> str:
-        """sha256 over names, shapes and evenly sampled values (1024 a layer) of all layers, in the loaded dtype."""
+        """sha256 over names, shapes and evenly sampled values (1024 a layer) of all layers."""
         digest = hashlib.sha256()
         for key, name in sorted(self.file_keys().items()):
             weight = self._weight(name)

@@ -14,4 +14,9 @@ class ErasureError(ValueError):
 
     def __init__(self, field: str, problem: str, remedy: str):
         self.field, self.problem, self.remedy = field, problem, remedy
-        super().__init__(f"{field}: {problem}. {remedy}")
+        super().__init__(printable(f"{field}: {problem}. {remedy}"))
+
+
+def printable(text: object) -> str:
+    """Text from a file or a user with control characters replaced, so that it cannot steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in str(text))

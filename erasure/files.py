@@ -39,7 +39,7 @@ def write_atomic(path: str | Path, data: bytes) -> Path:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        _remove_quietly(temporary)
+        remove_quietly(temporary)
         raise _writable_error(path, error) from error
     return path
 
@@ -85,11 +85,12 @@ def check_writable(field: str, path: str | Path, suffixes: tuple[str, ...]) -> P
     except OSError as error:
         raise _writable_error(path, error, field) from error
     finally:
-        _remove_quietly(probe)
+        remove_quietly(probe)
     return path
 
 
-def _remove_quietly(path: Path) -> None:
+def remove_quietly(path: Path) -> None:
+    """Delete a file if that is possible now."""
     try:
         path.unlink(missing_ok=True)
     except OSError:

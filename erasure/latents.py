@@ -176,6 +176,11 @@ class TrajectoryPool:
             index.append([key, t.version, path.name])
         return index
 
-    def load(self, folder: Path, index: list[list]) -> None:
-        for key, version, name in index:
-            self.held[key] = _Trajectory(load_file(folder / Path(name).name), version)
+    def restore(self, trajectories: Sequence[tuple[str, int, Mapping[str, Tensor]]]) -> None:
+        """Hold saved (key, version, tensors) again."""
+        self.held |= {key: _Trajectory(tensors, version) for key, version, tensors in trajectories}
+
+
+def load_trajectory(folder: Path, name: str) -> dict[str, Tensor]:
+    """A saved trajectory's tensors, copied out of the file."""
+    return {key: tensor.clone() for key, tensor in load_file(folder / Path(name).name).items()}

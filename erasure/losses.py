@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 
+_SIGMA_MAX = 20.0  # above Stable Diffusion's 14.6; zero-terminal-SNR schedules reach thousands
+
+
 def sigma_weights(sigma: Tensor, weighting: str, table: Tensor) -> Tensor:
     """(B,) weights whose mean over the training table is 1, so that weightings share one learning rate.
 
@@ -18,7 +21,7 @@ def sigma_weights(sigma: Tensor, weighting: str, table: Tensor) -> Tensor:
             return torch.ones_like(s)
         if weighting == "min-snr":
             return (5 * s.square()).clamp(max=1)
-        return s.square()
+        return s.clamp(max=_SIGMA_MAX).square()
 
     return raw(sigma) / raw(table.to(sigma.device)).mean()
 

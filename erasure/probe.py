@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .adapter import ErasureAdapter
-from .concepts import NEUTRAL_PROMPTS, build_concept_space
+from .concepts import NEUTRAL_PROMPTS, build_concept_space, exclusions
 from .concepts.space import Progress
 from .denoiser import Cond, Denoiser
 from .errors import ErasureError
@@ -20,15 +20,16 @@ from .sensitivity import sensitivities, shared_latents
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Concept -> sensitivity, most harmed first; which of them are erased, which are neutral prompts."""
+    """Concept -> sensitivity, most harmed first; which are erased, which mean the same (and why), which are neutral prompts."""
 
     values: dict[str, float]
     erased: tuple[str, ...]
+    excluded: dict[str, str]
     neutral: tuple[str, ...]
 
     def kept(self) -> dict[str, float]:
-        """The spectrum without what is erased and without the neutral prompts."""
-        return {w: v for w, v in self.values.items() if w not in self.erased and w not in self.neutral}
+        """The spectrum without what is erased (or means the same) and without the neutral prompts."""
+        return {w: v for w, v in self.values.items() if w not in self.excluded and w not in self.neutral}
 
     def percentile(self, word: str) -> float:
         """Share of the concepts (0..1) that are harmed more than `word`."""
@@ -36,7 +37,7 @@ class Spectrum:
 
     def to_json(self) -> dict:
         return {
-            "erased": list(self.erased), "neutral": {w: {"sensitivity": self.values[w], "share_harmed_more": round(self.percentile(w), 4)} for w in self.neutral},
+            "erased": list(self.erased), "excluded": self.excluded, "neutral": {w: {"sensitivity": self.values[w], "share_harmed_more": round(self.percentile(w), 4)} for w in self.neutral},
             "sensitivity": self.values,
         }
 
@@ -55,12 +56,13 @@ def probe(
     latents: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
+    encoding: Progress | None = None,
 ) -> Spectrum:
     """Sensitivity of every concept of the vocabulary, of the erased ones and of the neutral prompts.
 
     Args:
         latents: shared latents per concept; the cost is 2 * latents network evaluations per concept.
-        progress: called with (concepts done, concepts in all); may raise to cancel.
+        progress, encoding: called with (concepts done, concepts in all) while probing and encoding; may raise to cancel.
 
     Raises:
         ErasureError: the adapter does not fit the model, or `latents` < 1.
@@ -68,7 +70,7 @@ def probe(
     if latents < 1:
         raise ErasureError("latents", f"{latents} is too few", "Use at least 1.")
     erased = tuple(c["name"] for c in adapter.card.get("concepts", []))
-    space = build_concept_space(denoiser, vocabulary)
+    space = build_concept_space(denoiser, vocabulary, progress=encoding)
     extra = [w for w in (*erased, *NEUTRAL_PROMPTS) if w not in space.words]
     words = [*space.words, *extra]
     cond = Cond.cat([space.cond, denoiser.encode(extra).to("cpu", next(iter(space.cond.tensors.values())).dtype)]) if extra else space.cond
@@ -77,4 +79,4 @@ def probe(
             shared = shared_latents(denoiser, latents, seed)
         found = sensitivities(denoiser, edit, cond, shared, progress=progress)
     order = found.argsort(descending=True, stable=True).tolist()
-    return Spectrum({words[i]: float(f"{float(found[i]):.6g}") for i in order}, erased, NEUTRAL_PROMPTS)
+    return Spectrum({words[i]: float(f"{float(found[i]):.6g}") for i in order}, erased, exclusions(denoiser, words, erased), NEUTRAL_PROMPTS)

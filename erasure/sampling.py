@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from .denoiser import Cond, Denoiser
+from .errors import ErasureError
 from .randomness import noise
 
 
 def ddim_sigmas(table: Tensor, steps: int, offset: int = 1) -> Tensor:
     """(steps + 1,) descending noise levels at training steps offset, offset + T/steps, ..., then 0.
 
-    `offset` in 0..T/steps-1 shifts the grid; 1 is Stable Diffusion's "leading" spacing.
+    Raises ErasureError when steps is not in 1..T. `offset` in 0..T/steps-1 shifts the grid; 1 is Stable Diffusion's "leading" spacing.
     """
+    if not 1 <= steps <= len(table):
+        raise ErasureError("steps", f"{steps} is out of range", f"Use 1 to {len(table)}.")
     stride = len(table) // steps
     timesteps = (torch.arange(steps) * stride + offset).clamp(max=len(table) - 1)
     return torch.cat([table[timesteps].flip(0), torch.zeros(1)])

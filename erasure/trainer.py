@@ -8,7 +8,6 @@ and preserved samples go through the network in one call; teacher predictions co
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections import Counter
@@ -21,11 +20,12 @@ from torch import Tensor
 
 from .adapter import ErasureAdapter, LoraNetwork, select_modules
 from .checkpoint import (
-    clear_state, load_optimizer_tensors, load_state, optimizer_tensors, restore_pool, save_state, under_prefix, with_prefix,
+    clear_state, load_optimizer_tensors, load_state, optimizer_tensors, save_state, under_prefix, with_prefix,
 )
 from .concepts import build_concept_space
 from .config import Concept, EraseConfig
 from .denoiser import Denoiser
+from .identity import base_facts, check_preserve, run_identity
 from .latents import Request, States, TrajectoryPool
 from .losses import sigma_weights, weighted_mse
 from .memory import peak_memory_mb
@@ -38,6 +38,7 @@ from .version import __version__
 Callback = Callable[[dict], None]
 _MAX_BAD_STEPS = 5  # non-finite losses in a row before giving up
 _GRADIENT_CLIP = 1.0
+STOPPED = "stopped by you"
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,15 @@ class EraseTrainer:
         self.callback, self.state_folder = callback or (lambda _: None), state_folder
         self.module_names = select_modules(denoiser.network, config.parameters)
         self.base = base_facts(denoiser)
-        self.identity = run_identity(config, self.base["hash"])
+        check_preserve(denoiser, config)
+        self.identity = run_identity(denoiser, config)
         self.history: list[dict] = []
         self.step, self.bad_steps, self.rate_scale, self.seconds = 0, 0, 1.0, 0.0
         self.evaluations = {"forwards": 0, "backwards": 0}
         self.stop_requested = False
 
     def stop(self) -> None:
-        """End after the current update; `run` then returns what there is and keeps the state."""
+        """Start no further update; `run` then returns what there is and keeps the state."""
         self.stop_requested = True
 
     def run(self) -> TrainResult:
@@ -105,15 +107,18 @@ class EraseTrainer:
 
     def _loop(self, begun: float) -> str:
         """Updates until done; returns why it ended early, or ""."""
-        stopped = ""
-        while self.step < self.config.steps and not stopped:
-            stopped = self._update() or ("stopped by you" if self.stop_requested else "")
+        while self.step < self.config.steps:
+            if self.stop_requested:
+                return STOPPED
+            failure = self._update()
             self.seconds = time.perf_counter() - begun
             self._count_evaluations()
-            if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
+            if self.step % self.config.checkpoint_every == 0:
                 self._save()
             self._tell()
-        return stopped
+            if failure:
+                return failure
+        return ""
 
     def adapter(self) -> ErasureAdapter:
         """The adapter as it stands, with its card."""
@@ -137,6 +142,7 @@ class EraseTrainer:
         if not self._resume():
             wanted = [k for keys in self.erase_keys for k in keys] + [k for p in self.preservers if p for k in p.prefill()]
             self.pool.ensure(wanted, self.lora, self._preparing("sampling trajectories"))
+            self._save()  # the pool is the dearest part of a short run
 
     def _register(self, index: int, concept: Concept) -> list[str]:
         """One request per trajectory of the concept: templates in turn, each with its own noise."""
@@ -220,8 +226,10 @@ class EraseTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         norm = torch.tensor(float("nan"))
         if torch.isfinite(loss):
-            loss.backward()
+            (loss * self.denoiser.gradient_scale).backward()
             self.denoiser.backwards += samples
+            for p in parameters:
+                p.grad /= self.denoiser.gradient_scale
             norm = torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_CLIP)
         if torch.isfinite(norm):
             for group in self.optimizer.param_groups:
@@ -265,7 +273,7 @@ class EraseTrainer:
         for i, preserver in enumerate(self.preservers):
             if preserver:
                 preserver.load_tensors(under_prefix(f"preserver.{i}.", state.tensors))
-        restore_pool(self.state_folder, state, self.pool)
+        self.pool.restore(state.trajectories)
         for name in _FACTS:
             setattr(self, name, state.facts[name])
         self.callback({"event": "resume", "step": self.step, "steps": self.config.steps})
@@ -300,19 +308,6 @@ class EraseTrainer:
 
 
 _FACTS = ("step", "bad_steps", "rate_scale", "history", "seconds", "evaluations")
-
-
-def base_facts(denoiser: Denoiser) -> dict:
-    """What an adapter remembers of the model it was trained on."""
-    return {
-        "name": denoiser.name, "architecture": denoiser.architecture, "version": denoiser.base_version,
-        "resolution": list(denoiser.resolution), "hash": denoiser.base_hash(), "fingerprint": denoiser.fingerprint(),
-    }
-
-
-def run_identity(config: EraseConfig, base_hash: str) -> str:
-    """Two runs with the same identity on the same machine give the same bytes."""
-    return hashlib.sha256(f"{config.hash()}/{base_hash}".encode()).hexdigest()
 
 
 def _schedule(step: int, steps: int) -> float:

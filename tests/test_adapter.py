@@ -134,7 +134,7 @@ def test_another_base_is_noticed(tiny):
     assert "another checkpoint" in adapter.base_mismatch(tiny)
 
 
-@pytest.mark.parametrize("damage", ["missing layer", "wrong shape", "not finite", "not a lora", "truncated", "broken card", "pickle"])
+@pytest.mark.parametrize("damage", ["missing layer", "wrong shape", "not finite", "not a lora", "two alphas", "no rank", "odd factors", "truncated", "broken card", "pickle"])
 def test_a_bad_file_is_refused_with_a_reason(tiny, tmp_path, damage):
     adapter = ErasureAdapter.from_network(make(tiny), tiny, CARD)
     path = save_adapter(adapter, tmp_path / "a.safetensors")
@@ -151,6 +151,12 @@ def test_a_bad_file_is_refused_with_a_reason(tiny, tmp_path, damage):
         tensors[first] = torch.zeros(7, tensors[first].shape[1], dtype=torch.float16)
     elif damage == "not finite":
         tensors[first] = tensors[first] * float("nan")
+    elif damage == "two alphas":
+        tensors[first.replace(".lora_up.weight", ".alpha")] = torch.ones(2)
+    elif damage == "no rank":
+        tensors[first], tensors[first.replace("_up", "_down")] = torch.zeros(32, 0), torch.zeros(0, 32)
+    elif damage == "odd factors":
+        tensors[first] = torch.tensor(1.0)
     elif damage == "not a lora":
         tensors = {"weight": torch.zeros(2)}
     save_file(tensors, path, meta)

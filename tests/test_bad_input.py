@@ -74,6 +74,9 @@ def test_wrong_models_are_refused(capsys, tmp_path, monkeypatch, model, problem)
     (["probe", "--adapter", "a.safetensors", "--plot", "a.txt"], "plot"),
     (["compare", "--adapter", "no.safetensors", "--prompts", "a", "--out", "a.png"], "adapter"),
     (["compare", "--adapter", "no.safetensors", "--prompts", "a", "--out", "a"], "out"),
+    (["compare", "--adapter", "no.safetensors", "--prompts", "a", "--out", "a.png", "--steps", "0"], "steps"),
+    (["compare", "--adapter", "no.safetensors", "--prompts", "a", "--out", "a.png", "--strengths", "nan"], "strengths"),
+    (["evaluate", "--adapter", "no.safetensors", "--steps", "2000"], "steps"),
     (["evaluate", "--adapter", "no.safetensors", "--images", "0"], "images"),
     (["evaluate", "--adapter", "no.safetensors", "--model", "other"], "model"),
     (["inspect", "no.safetensors"], "adapter"),
@@ -117,10 +120,21 @@ def test_a_hostile_card_prints_as_text(capsys, tmp_path):
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize("card", ['[]', '{"concepts": 3}', '{"concepts": [{}]}', '{"base": []}', "null", '{"concepts": [{"name": 5}], "base": {"fingerprint": "x"}}'])
+@pytest.mark.parametrize("card", ["9" * 5000, '{"base": {"fingerprint": {"a": ' + "9" * 400 + "}}}", '[]', '{"concepts": 3}', '{"concepts": [{}]}', '{"base": []}', "null", '{"concepts": [{"name": 5}], "base": {"fingerprint": "x"}}'])
 def test_a_card_of_the_wrong_shape_is_ignored(capsys, tmp_path, card):
     save_file({"lora_unet_x.lora_up.weight": torch.zeros(2, 1), "lora_unet_x.lora_down.weight": torch.zeros(1, 2)}, tmp_path / "a.safetensors", {"erasure.card": card})
     assert main(["inspect", str(tmp_path / "a.safetensors")]) == 0
+
+
+def test_error_texts_cannot_steer_a_terminal():
+    assert "\x1b" not in str(ErasureError("adapter", "layer \x1b[2J is odd", "Use another.")) 
+
+
+def test_a_dollar_sign_is_a_letter_in_charts():
+    from erasure.pictures import Marked, draw_spectrum
+
+    picture = draw_spectrum({"a $x^$ b": 1.0, "cat": 0.5}, [Marked("$_$", 2.0, "erased")], "erasing $^$")
+    assert picture.width > 500
 
 
 def test_importing_the_core_needs_neither_diffusers_nor_comfy():

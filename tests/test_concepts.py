@@ -38,6 +38,13 @@ def test_the_erased_concept_its_tokens_its_synonyms_and_your_words_are_excluded(
     assert "synonym" in reasons["gas pump"] and "tokens" in reasons["red fuel pump"] and reasons["cat"] == "excluded by you"
 
 
+@pytest.mark.parametrize("erased, hit", [
+    ("a fuel pump", ["fuel pump", "fuel pumps", "gas pump", "red gas pump"]), ("the church", ["church", "Churches"]), ("strawberry", ["strawberries"]),
+])
+def test_articles_plurals_and_phrases_do_not_hide_the_erased_concept(tiny, erased, hit):
+    assert set(exclusions(tiny, [*hit, "bus"], [erased])) == set(hit)
+
+
 def test_synonyms_work_both_ways(tiny):
     assert "fuel pump" in exclusions(tiny, ["fuel pump", "bus"], ["gas pump"])
 

@@ -94,3 +94,12 @@ def test_ddim_sigmas_descend_to_zero(tiny):
 def test_a_pipeline_without_unet_is_refused():
     with pytest.raises(ErasureError, match="UNet"):
         DiffusersDenoiser(object())
+
+
+def test_a_zero_terminal_snr_schedule_has_finite_noise_levels():
+    from diffusers import DDIMScheduler
+
+    pipeline = random_pipeline("v_prediction")
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, rescale_betas_zero_snr=True)
+    denoiser = DiffusersDenoiser(pipeline)
+    assert torch.isfinite(denoiser.sigmas).all() and torch.isfinite(generate(denoiser, ["a bus"], [0], steps=4)).all()

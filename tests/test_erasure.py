@@ -55,7 +55,7 @@ def test_the_concept_was_there_now_it_is_not_its_neighbours_did_not_move(demo, j
 
 
 def test_the_report_beside_the_file(erased):
-    report = json.loads(erased.with_suffix(".json").read_text())
+    report = json.loads(erased.with_name("fuel-pump.report.json").read_text())
     assert report["steps_done"] == 160 and len(report["history"]) == 160 and report["network_evaluations"]["backwards"] > 0
     assert report["seconds"] > 0 and report["peak_memory_mb"] and report["preserved"]
 
@@ -93,6 +93,18 @@ def test_evaluate_scores_every_unit(erased, tmp_path, monkeypatch):
     assert "fuel pump" not in found["kept"]["units"] and {"bus", "church", "cat"} <= set(found["kept"]["units"])
 
 
+def test_scores_travel_in_the_file_without_changing_its_weights(erased, tmp_path, capsys):
+    from erasure.adapter import read_metadata, store_scores
+
+    path = tmp_path / "copy.safetensors"
+    path.write_bytes(erased.read_bytes())
+    share = {"before": 0.9, "after": 0.0, "drop": 0.9}
+    store_scores(path, {"erased": {"fuel pump": share}, "kept": share, "worst10": share, "nearest10": share})
+    before, after = read_metadata(erased), read_metadata(path)
+    assert {k for k in before if before[k] != after[k]} == {"erasure.card"}
+    assert main(["inspect", str(path)]) == 0 and "fuel pump 90% -> 0%" in capsys.readouterr().out
+
+
 def test_a_single_file_checkpoint_is_read_with_its_configuration(tmp_path, capsys):
     """The embedded model's own UNet keys are not a checkpoint: the error says so; nothing is downloaded."""
     from safetensors.torch import save_file
@@ -100,3 +112,11 @@ def test_a_single_file_checkpoint_is_read_with_its_configuration(tmp_path, capsy
     save_file({"model.diffusion_model.time_embed.0.weight": torch.zeros(4, 4)}, tmp_path / "x.safetensors")
     assert main(["erase", "--model", str(tmp_path / "x.safetensors"), "--concept", "bus", "--out", str(tmp_path / "a.safetensors")]) == 2
     assert "--model-config" in capsys.readouterr().err
+
+
+def test_the_demo_command_ends_with_one_picture(tmp_path, capsys):
+    from PIL import Image
+
+    assert main(["demo", "--steps", "10", "--out", str(tmp_path)]) == 0
+    assert {"demo.png", "fuel-pump.safetensors", "fuel-pump.report.json", "scores.json", "probe.json"} <= {p.name for p in tmp_path.iterdir()}
+    assert Image.open(tmp_path / "demo.png").height > 900 and "points lost" in capsys.readouterr().out

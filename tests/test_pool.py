@@ -5,7 +5,7 @@ import torch
 from test_adapter import make
 
 from erasure.errors import ErasureError
-from erasure.latents import Request, TrajectoryPool
+from erasure.latents import Request, TrajectoryPool, load_trajectory
 from erasure.losses import sigma_weights, weighted_mse
 from erasure.randomness import generator
 from erasure.targets import anchor_prompt, erased_direction
@@ -67,7 +67,7 @@ def test_saved_trajectories_come_back(tiny, tmp_path):
     pool, other = pool_of(tiny), pool_of(tiny)
     pool.ensure(["bus", "dog"], make(tiny))
     index = pool.save(tmp_path)
-    other.load(tmp_path, index)
+    other.restore([(key, version, load_trajectory(tmp_path, name)) for key, version, name in index])
     assert all(torch.equal(pool.held[k].tensors[n], other.held[k].tensors[n]) for k in ("bus", "dog") for n in ("x", "sigma", "d_cond", "d_anchor"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class ErasureAdapter:
         """Freeze what a `LoraNetwork` holds now, rounded to float16 as the file will be."""
         keys = {module: key for key, module in denoiser.file_keys().items()}
         layers = {
-            keys[name]: Factors(layer.down.detach().cpu().half(), layer.up.detach().cpu().half(), float(layer.alpha))
+            keys[name]: Factors(layer.down.detach().cpu().half(), layer.up.detach().cpu().half(), float(torch.tensor(layer.alpha).half()))
             for name, layer in zip(lora.names, lora.layers)
         }
         return cls(layers, dict(card))
@@ -59,12 +60,10 @@ class ErasureAdapter:
             )
         for key, f in self.layers.items():
             module = denoiser.network.get_submodule(modules[key])
-            expected = (module.weight.shape[1], module.weight.shape[0])
-            if (f.down.shape[1], f.up.shape[0]) != expected:
-                raise ErasureError(
-                    "adapter", f"layer {key} maps {f.down.shape[1]}->{f.up.shape[0]}, the model's {expected[0]}->{expected[1]}",
-                    "Load it on the architecture it was made for.",
-                )
+            expected = module.weight.shape
+            found = (f.up.shape[0], *f.down.shape[1:])
+            if found != tuple(expected):
+                raise ErasureError("adapter", f"layer {key} has shape {found}, the model's {tuple(expected)}", "Load it on the architecture it was made for.")
             layers[modules[key]] = LoraLayer(f.down.float(), f.up.float(), f.alpha, module)
         lora = LoraNetwork(denoiser.network, layers).to(denoiser.device).requires_grad_(False)
         lora.strength = strength
@@ -84,7 +83,7 @@ class ErasureAdapter:
         return None
 
     def is_finite(self) -> bool:
-        return all(torch.isfinite(t).all() for f in self.layers.values() for t in (f.down, f.up))
+        return all(math.isfinite(f.alpha) and torch.isfinite(f.down).all() and torch.isfinite(f.up).all() for f in self.layers.values())
 
     @property
     def rank(self) -> int:

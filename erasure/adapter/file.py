@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,13 +61,21 @@ def load_adapter(path: str | Path) -> ErasureAdapter:
         raise ErasureError("adapter", f"'{path.name}' is not a .safetensors file", "Pickled adapters are never read; convert it first.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}
+            metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key).clone() for key in file.keys()}
     except Exception as error:
         raise ErasureError("adapter", f"'{path.name}' is damaged or not a safetensors file", "Copy or train it again.") from error
     adapter = ErasureAdapter(_read_layers(tensors, path.name), _read_card(metadata))
     if not adapter.is_finite():
         raise ErasureError("adapter", f"'{path.name}' holds non-finite weights", "Train it again with a lower learning rate.")
     return adapter
+
+
+def store_scores(path: str | Path, scores: Mapping[str, object]) -> Path:
+    """Write measured scores into the card of an adapter file; weights, hashes and other metadata stay as they are."""
+    adapter, metadata = load_adapter(path), read_metadata(path)
+    card = {**adapter.card, "scores": dict(scores)}
+    metadata[CARD_KEY] = json.dumps(card, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return write_atomic(path, safetensors_bytes(state_dict(adapter), metadata))
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -99,17 +108,21 @@ def _read_layers(tensors: Mapping[str, Tensor], name: str) -> dict[str, Factors]
     if not keys or strange or any(k + _UP not in tensors for k in keys):
         hint = f" (first unknown name: {strange[0]})" if strange else ""
         raise ErasureError("adapter", f"'{name}' is not a LoRA with kohya names{hint}", "Use a file written by 'erase' or a plain kohya LoRA.")
-    return {
-        k: Factors(tensors[k + _DOWN], tensors[k + _UP], float(tensors.get(k + _ALPHA, torch.tensor(tensors[k + _DOWN].shape[0]))))
-        for k in keys
-    }
+    layers = {}
+    for k in keys:
+        down, up, alpha = tensors[k + _DOWN], tensors[k + _UP], tensors.get(k + _ALPHA)
+        shaped = down.dim() == up.dim() and down.dim() in (2, 4) and down.shape[0] == up.shape[1] >= 1
+        if not shaped or (alpha is not None and alpha.numel() != 1):
+            raise ErasureError("adapter", f"layer {k} of '{name}' is not a pair of low-rank factors", "Use a file written by 'erase' or a plain kohya LoRA.")
+        layers[k] = Factors(down, up, down.shape[0] if alpha is None else float(alpha))
+    return layers
 
 
 def _read_card(metadata: Mapping[str, str]) -> dict:
     """The card, or {} when it is missing, broken or not shaped like one: everything in a file is untrusted."""
     try:
         card = json.loads(metadata.get(CARD_KEY, "{}"))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
     return card if _is_card(card) else {}
 
@@ -127,5 +140,5 @@ def _is_card(card: object) -> bool:
     return (
         all(isinstance(c, dict) and texts([c.get("name"), c.get("target")]) for c in concepts)
         and texts(card.get("preserved", []))
-        and isinstance(fingerprint, dict) and all(isinstance(v, (int, float)) for v in fingerprint.values())
+        and isinstance(fingerprint, dict) and all(isinstance(v, float) and math.isfinite(v) for v in fingerprint.values())
     )

@@ -13,6 +13,9 @@ from ..version import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a word the terminal cannot show must not end the run
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models come from disk; nothing is fetched behind the user's back
     args = build_parser().parse_args(argv)
     try:

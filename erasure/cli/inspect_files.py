@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..adapter import load_adapter, read_metadata
+from ..errors import printable
 from ..recipes import RECIPES
 
 
@@ -22,7 +23,7 @@ def add_commands(commands) -> None:
 def run_inspect(args: argparse.Namespace) -> None:
     adapter = load_adapter(args.adapter)
     if args.json:
-        print(json.dumps(adapter.card, indent=1, ensure_ascii=False))
+        print(json.dumps(adapter.card, indent=1, ensure_ascii=True))
         return
     card, metadata = adapter.card, read_metadata(args.adapter)
     base = card.get("base", {})
@@ -33,6 +34,7 @@ def run_inspect(args: argparse.Namespace) -> None:
         "base": f"{base.get('name', '?')}, {metadata.get('modelspec.architecture', '?')}, hash {str(base.get('hash', '?'))[:10]}",
         "layers": f"{len(adapter.layers)}, rank {adapter.rank}, alpha {adapter.alpha:g}",
         "preserved": ", ".join(card.get("preserved", [])) or "nothing",
+        "scores": _scores(card.get("scores")),
         "updates": str(card.get("steps_done", "?")),
         "author": metadata.get("modelspec.author", "-"),
         "usage": metadata.get("modelspec.usage_hint", "-"),
@@ -40,15 +42,19 @@ def run_inspect(args: argparse.Namespace) -> None:
         "weights": f"sha256 {metadata.get('sshs_model_hash', '?')[:12]} (without header)",
     }
     for name, value in rows.items():
-        print(f"{name:>10}  {_printable(value)}")
+        print(f"{name:>10}  {printable(value)}")
+
+
+def _scores(scores: object) -> str:
+    """The accuracies in a card, as text; whatever else stands there is not shown."""
+    try:
+        erased = ", ".join(f"{name} {s['before']:.0%} -> {s['after']:.0%}" for name, s in scores["erased"].items())
+        return f"recognised: {erased}; kept {scores['kept']['before']:.0%} -> {scores['kept']['after']:.0%}"
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return "not measured"
 
 
 def run_recipes(_args: argparse.Namespace) -> None:
     for recipe in RECIPES.values():
         names = " / ".join((recipe.name, *recipe.aliases))
         print(f"{names:<12} {recipe.summary}\n{'':<12} {recipe.source}")
-
-
-def _printable(text: str) -> str:
-    """Metadata is untrusted: no control characters reach the terminal."""
-    return "".join(c if c.isprintable() else " " for c in str(text))

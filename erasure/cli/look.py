@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from ..adapter import ErasureAdapter, load_adapter
+from ..adapter import ErasureAdapter, load_adapter, store_scores
 from ..concepts import exclusions
 from ..concepts.vocabulary import check_source
 from ..denoiser import Denoiser
-from ..errors import ErasureError
+from ..errors import ErasureError, printable
 from ..files import check_writable, write_json
 from ..hosts.demo import JUDGE
 from ..pictures import Row, draw_grid
@@ -48,6 +49,7 @@ def add_commands(commands) -> None:
     scores.add_argument("--steps", type=int, default=20, help="DDIM steps (default: 20)")
     scores.add_argument("--strength", type=float, default=1.0, help="strength of the adapter (default: 1)")
     scores.add_argument("--json", help="JSON file for all scores")
+    scores.add_argument("--store", action="store_true", help="write the summary into the adapter's card")
     add_model_options(scores)
     scores.set_defaults(run=run_evaluate)
 
@@ -72,12 +74,12 @@ def run_probe(args: argparse.Namespace) -> None:
 
 
 def measure(denoiser: Denoiser, adapter: ErasureAdapter, space: str, latents: int, strength: float = 1.0) -> Spectrum:
-    return probe(denoiser, adapter, space, strength=strength, latents=latents, progress=bar("probing"))
+    return probe(denoiser, adapter, space, strength=strength, latents=latents, progress=bar("probing"), encoding=bar("encoding concepts"))
 
 
 def spectrum_text(spectrum: Spectrum, top: int) -> str:
     kept = list(spectrum.kept().items())
-    width = max(len(w) for w, _ in kept[:top])
+    width = max((len(w) for w, _ in kept[:top]), default=0)
     lines = [f"most harmed of {len(kept)} concepts by erasing {_quoted(spectrum.erased)}:"]
     lines += [f"  {i + 1:3d}. {word:<{width}}  {value:.4f}" for i, (word, value) in enumerate(kept[:top])]
     lines += [f"  erased  {word!r}: {spectrum.values[word]:.4f}" for word in spectrum.erased]
@@ -87,6 +89,9 @@ def spectrum_text(spectrum: Spectrum, top: int) -> str:
 
 def run_compare(args: argparse.Namespace) -> None:
     out = check_writable("out", args.out, (".png",))
+    _check_steps(args.steps)
+    if not all(math.isfinite(s) for s in args.strengths):
+        raise ErasureError("strengths", "not a finite number", "Use numbers such as 0, 0.5, 1.")
     adapters = [load_adapter(path) for path in args.adapter]
     denoiser = model_from(args)
     for adapter in adapters:
@@ -119,6 +124,11 @@ def compare_grid(
     return draw_grid(title, names, rows, f"{denoiser.name}, seeds {', '.join(map(str, seeds))}, {steps} steps, guidance {guidance:g}")
 
 
+def _check_steps(steps: int) -> None:
+    if not 1 <= steps <= 1000:
+        raise ErasureError("steps", f"{steps} is out of range", "Use 1 to 1000.")
+
+
 def _column_name(strength: float, strengths: Sequence[float]) -> str:
     if list(strengths) == [0.0, 1.0]:
         return "after" if strength else "before"
@@ -130,6 +140,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
         raise ErasureError("model", "the judge knows the embedded model's concepts only", "Use --model demo, or 'probe' and 'compare', which work on every model.")
     if args.json:
         check_writable("json", args.json, (".json",))
+    _check_steps(args.steps)
     if args.images < 1:
         raise ErasureError("images", f"{args.images} is too few", "Use at least 1.")
     adapter = load_adapter(args.adapter)
@@ -139,6 +150,13 @@ def run_evaluate(args: argparse.Namespace) -> None:
     print(score_text(scores))
     if args.json:
         write_json(args.json, scores)
+    if args.store:
+        store_scores(args.adapter, score_card(scores))
+
+
+def score_card(scores: dict) -> dict:
+    """The scores worth carrying in the file."""
+    return {"erased": scores["erased"], **{k: {n: scores[k][n] for n in ("before", "after", "drop")} for k in ("kept", "worst10", "nearest10")}}
 
 
 def score(denoiser: Denoiser, adapter: ErasureAdapter, images: int, steps: int, strength: float = 1.0) -> dict:
@@ -169,4 +187,4 @@ def _percent(share: float) -> str:
 
 
 def _quoted(words: Sequence[str]) -> str:
-    return ", ".join(f"'{w}'" for w in words) or "an unknown concept"
+    return ", ".join(f"'{printable(w)}'" for w in words) or "an unknown concept"

@@ -10,17 +10,18 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..adapter import save_adapter
+from ..adapter import save_adapter, store_scores
 from ..checkpoint import state_folder
 from ..concepts.vocabulary import check_source
 from ..config import Concept, EraseConfig, field_type
 from ..denoiser import Denoiser
 from ..errors import ErasureError
 from ..files import check_writable, write_json
+from ..identity import run_identity
 from ..pictures import draw_curves, stack, thumbnail
 from ..recipes import configure, find_recipe
 from ..sampling import generate
-from ..trainer import EraseTrainer, TrainResult, run_identity
+from ..trainer import EraseTrainer, TrainResult
 from .common import add_model_options, bar, model_from
 
 DEMO_CONCEPT = "fuel pump"
@@ -31,7 +32,7 @@ def add_commands(commands) -> None:
     erase.add_argument("--concept", action="append", required=True, help="what to erase; repeat for several")
     erase.add_argument("--target", action="append", default=[], help="what it becomes; once for all concepts or once for each (default: nothing in particular)")
     erase.add_argument("--exclude", action="append", default=[], help="a word that must not be preserved; repeat for several")
-    erase.add_argument("--out", required=True, help="the .safetensors file to write; a report is written beside it as .json")
+    erase.add_argument("--out", required=True, help="the .safetensors file to write; a report is written beside it as .report.json")
     erase.add_argument("--recipe", default="ap-ranked", help="see the command 'recipes' (default: ap-ranked)")
     erase.add_argument("--author", default="", help="written into the file")
     erase.add_argument("--notes", default="", help="written into the file")
@@ -93,7 +94,7 @@ def run_erase(args: argparse.Namespace) -> int:
 
 def train(denoiser: Denoiser, config: EraseConfig, out: Path, author: str = "", notes: str = "") -> TrainResult:
     """Train with a progress bar and write the result; Ctrl-C stops after the current update and keeps the state."""
-    folder, bars = state_folder(out, run_identity(config, denoiser.base_hash())), {}
+    folder, bars = state_folder(out, run_identity(denoiser, config)), {}
 
     def show(event: dict) -> None:
         if event["event"] == "prepare":
@@ -134,12 +135,18 @@ def stop_on_interrupt(trainer: EraseTrainer):
 def write_result(denoiser: Denoiser, result: TrainResult, out: Path, author: str, notes: str) -> None:
     """Write the adapter with its thumbnail, and the report; say what was done."""
     adapter, prompt = result.adapter, result.report["concepts"][0]["name"]
+    save_adapter(adapter, out, author=author, notes=notes)  # first of all; the thumbnail takes a moment
+    write_json(report_path(out), result.report)
     (before,) = generate(denoiser, [prompt], [0])
     with adapter.on(denoiser):
         (after,) = generate(denoiser, [prompt], [0])
     save_adapter(adapter, out, author=author, notes=notes, thumbnail=thumbnail(before, after))
-    write_json(out.with_suffix(".json"), result.report)
     print(summary(result, out))
+
+
+def report_path(out: Path) -> Path:
+    """Beside the adapter; not `<name>.json`, where A1111 and Forge keep the user's own notes on a LoRA."""
+    return out.with_name(f"{out.stem}.report.json")
 
 
 def summary(result: TrainResult, out: Path) -> str:
@@ -147,7 +154,7 @@ def summary(result: TrainResult, out: Path) -> str:
     found = Counter(w for record in result.history for w in record["adversarial"]).most_common(8)
     erased = [r["erased"] for r in result.history[-50:] if r["erased"] is not None]
     lines = [
-        f"wrote {out} ({out.stat().st_size / 1024:.0f} KiB) and {out.with_suffix('.json').name}",
+        f"wrote {out} ({out.stat().st_size / 1024:.0f} KiB) and {report_path(out).name}",
         f"  {report['steps_done']} updates in {report['seconds']:.0f} s, {report['forward_equivalents_per_update']} network evaluations an update, "
         f"peak memory {', '.join(f'{v:.0f} MiB {k}' for k, v in report['peak_memory_mb'].items())}",
     ]
@@ -174,6 +181,7 @@ def run_demo(args: argparse.Namespace) -> int:
     adapter = result.adapter
     scores = look.score(denoiser, adapter, images=1, steps=10)
     write_json(folder / "scores.json", scores)
+    store_scores(out, look.score_card(scores))
     spectrum = look.measure(denoiser, adapter, "demo", latents=4)
     write_json(folder / "probe.json", spectrum.to_json())
     worst = list(spectrum.kept())[:2]

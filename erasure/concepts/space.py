@@ -46,9 +46,6 @@ class ConceptSpace:
     def __len__(self) -> int:
         return len(self.words)
 
-    def index(self, word: str) -> int:
-        return self.words.index(word)
-
     def select(self, rows: Sequence[int]) -> ConceptSpace:
         rows = list(rows)
         distance = None if self.distance is None else self.distance[rows]
@@ -68,14 +65,13 @@ class ConceptSpace:
         Args:
             similarity: "l2" (the published code) or "cosine" (the paper), on the flattened text-encoder output.
         """
-        mine, theirs = self.cond.flat(), target.to("cpu").flat()
-        if similarity == "cosine":
-            normal = torch.nn.functional.normalize
-            distance = 1 - (normal(mine) @ normal(theirs).T).amax(1)
-        elif similarity == "l2":
-            distance = torch.cdist(mine, theirs).amin(1)
-        else:
+        if similarity not in ("l2", "cosine"):
             raise ErasureError("similarity", f"'{similarity}' is not a similarity", "Use l2 or cosine.")
+        theirs, normal, parts = target.to("cpu").flat(), torch.nn.functional.normalize, []
+        for i in range(0, len(self), 256):  # a large vocabulary in float32 would need gigabytes
+            mine = self.cond[slice(i, i + 256)].flat()
+            parts.append(1 - (normal(mine) @ normal(theirs).T).amax(1) if similarity == "cosine" else torch.cdist(mine, theirs).amin(1))
+        distance = torch.cat(parts)
         order = distance.argsort(stable=True)[:top_k].tolist()
         space = self.select(order)
         return ConceptSpace(space.words, space.cond, self.excluded, distance[order])
@@ -122,23 +118,31 @@ def build_concept_space(
 
 def exclusions(denoiser: Denoiser, words: Iterable[str], erased: Sequence[str], extra: Sequence[str] = ()) -> dict[str, str]:
     """word -> why it must not be preserved while `erased` is erased."""
-    synonyms = english_synonyms()
-    named = {e.lower(): f"is erased ('{e}')" for e in erased}
+    synonyms, named = english_synonyms(), {}
     for e in erased:
-        named |= {s: f"synonym of '{e}'" for s in synonyms.get(e.lower(), ()) if s not in named}
-    named |= {x.lower(): "excluded by you" for x in extra}
-    tokens = {denoiser.tokenize(e): e for e in erased}
-    tokens |= {denoiser.tokenize(e + "s"): e for e in erased if not e.endswith("s")}
+        named |= {s: f"synonym of '{e}'" for s in synonyms.get(bare(e), ())}
+    named |= {bare(e): f"is erased ('{e}')" for e in erased}
+    tokens = {denoiser.tokenize(form): name for name in named for form in (name, *_plurals(name))}
+    mine = {bare(x): "excluded by you" for x in extra}
     reasons = {}
     for word in words:
-        if word.lower() in named:
-            reasons[word] = named[word.lower()]
-            continue
-        ids = denoiser.tokenize(word)
-        same = next((e for part, e in tokens.items() if part and _contains(ids, part)), None)
-        if same is not None:
-            reasons[word] = f"same tokens as '{same}'"
+        found = named.get(bare(word)) or mine.get(bare(word))
+        if found is None:
+            ids = denoiser.tokenize(word)
+            found = next((f"contains the tokens of '{name}'" for part, name in tokens.items() if part and _contains(ids, part)), None)
+        if found is not None:
+            reasons[word] = found
     return reasons
+
+
+def bare(text: str) -> str:
+    """Lower case, single spaces, no leading article: "A  Fuel pump" -> "fuel pump"."""
+    words = text.lower().split()
+    return " ".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words)
+
+
+def _plurals(word: str) -> tuple[str, ...]:
+    return (word + "s", word + "es", word[:-1] + "ies" if word.endswith("y") else word + "s")
 
 
 def _contains(ids: tuple[int, ...], part: tuple[int, ...]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from ..adapter import ErasureAdapter
 from ..concepts import build_concept_space, exclusions
-from ..concepts.space import Progress
+from ..concepts.space import Progress, bare
 from ..concepts.vocabulary import DEMO_CONCEPTS
 from ..denoiser import Denoiser
+from ..errors import ErasureError
 from ..files import cache_folder, write_json
 from ..sampling import generate
 from .judge import Judge
@@ -52,6 +54,14 @@ def demo_plan(images: int, focus: Sequence[str] = (), focus_images: int = 14, se
     return Plan(*map(tuple, zip(*rows)))
 
 
+def unit_of(name: str) -> str:
+    """The object or style that an erased prompt means: "a Fuel pump" -> "fuel pump", "ink" -> "ink style"; itself if none."""
+    data = json.loads(DEMO_CONCEPTS.read_text(encoding="utf-8"))
+    units = {u: u for u in [c["name"] for c in data["concepts"]] + [s["name"] + STYLE_SUFFIX for s in data["styles"]]}
+    units |= {synonym: c["name"] for c in data["concepts"] for synonym in c["synonyms"]}
+    return units.get(bare(name)) or units.get(bare(name) + STYLE_SUFFIX) or name
+
+
 def with_article(name: str, no_article: Sequence[str]) -> str:
     """"cat" -> "a cat", "axe" -> "an axe", "french fries" as it is."""
     if name in no_article:
@@ -75,12 +85,29 @@ def recognised(denoiser: Denoiser, judge: Judge, plan: Plan, steps: int, guidanc
 
 def recognised_before(denoiser: Denoiser, judge: Judge, plan: Plan, steps: int, guidance: float, progress: Progress | None = None) -> Tensor:
     """`recognised` of the base model, kept on disk because it is the same for every adapter."""
-    path = cache_folder() / "baselines" / f"{plan.key(denoiser.base_hash(), str(denoiser.device), steps, guidance)}.json"
-    if path.is_file():
-        return torch.tensor(json.loads(path.read_text()), dtype=torch.bool)
+    path = cache_folder() / "baselines" / f"{plan.key(_looks(denoiser, judge), steps, guidance)}.json"
+    try:
+        before = torch.tensor(json.loads(path.read_text()), dtype=torch.bool)
+        if before.shape == (len(plan.prompts), 2):
+            return before
+    except (OSError, ValueError, TypeError):
+        pass  # none yet, or damaged
     before = recognised(denoiser, judge, plan, steps, guidance, progress)
-    write_json(path, before.int().tolist())
+    try:
+        write_json(path, before.int().tolist())
+    except ErasureError:
+        pass  # a cache that cannot be written costs time, never the result
     return before
+
+
+def _looks(denoiser: Denoiser, judge: Judge) -> str:
+    """Identifies whatever decides what the judge sees: network, text encoder, decoder, number format, judge."""
+    probe = torch.linspace(-1, 1, math.prod(denoiser.latent_shape)).view(1, *denoiser.latent_shape).to(denoiser.device)
+    tensors = [denoiser.encode(["a photo of a cat"]).flat(), denoiser.decode(probe), *judge.state_dict().values()]
+    digest = hashlib.sha256(f"{denoiser.base_hash()}{denoiser.dtype}{denoiser.device}".encode())
+    for tensor in tensors:
+        digest.update(tensor.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def evaluate(
@@ -103,7 +130,7 @@ def evaluate(
         {"erased": ..., "kept": ..., "worst10": ..., "nearest10": ..., "units": {unit: [before, after]}, ...}; a drop is
         accuracy before minus accuracy after, averaged over units.
     """
-    erased = [c["name"] for c in adapter.card.get("concepts", [])]
+    erased = [unit_of(c["name"]) for c in adapter.card.get("concepts", [])]
     plan = demo_plan(images, focus=erased)
     before = recognised_before(denoiser, judge, plan, steps, guidance, progress)
     with adapter.on(denoiser, strength):
@@ -122,10 +149,10 @@ def summarise(denoiser: Denoiser, plan: Plan, before: Tensor, after: Tensor, era
             units[name] = [round(float(t[rows, column].float().mean()), 4) for t in (before, after)]
     kept = {n: v for n, v in units.items() if n not in dropped}
     drops = sorted(kept, key=lambda n: kept[n][1] - kept[n][0])
-    space = build_concept_space(denoiser, list(kept), erased=erased, top_k=10)
+    near = build_concept_space(denoiser, list(kept), erased=erased, top_k=10).words if erased else ()
     return {
         "erased": {n: {"before": units[n][0], "after": units[n][1]} for n in erased if n in units},
-        "kept": _mean(kept, list(kept)), "worst10": _mean(kept, drops[:10]), "nearest10": _mean(kept, list(space.words)),
+        "kept": _mean(kept, list(kept)), "worst10": _mean(kept, drops[:10]), "nearest10": _mean(kept, list(near)),
         "excluded": {n: r for n, r in dropped.items()}, "units": units,
     }
 

@@ -26,4 +26,9 @@ def load_demo(device: str = "auto", dtype: str = "auto") -> DemoDenoiser:
     """
     if not (MODEL / "model_index.json").is_file():
         raise ErasureError("model", "the embedded model is missing from this installation", "Install the project again, with its erasure/demo folder.")
-    return DemoDenoiser(load_pipeline(MODEL, device, dtype), "demo")
+    pipeline = load_pipeline(MODEL, device, dtype)
+    if pipeline.device.type == "cpu":  # the fused attention's backward pass is slow there
+        from diffusers.models.attention_processor import AttnProcessor
+
+        pipeline.unet.set_attn_processor(AttnProcessor())
+    return DemoDenoiser(pipeline, "demo")

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..denoiser import Cond, Denoiser
 from ..errors import ErasureError
 
+_LEAST_ALPHA = 4.9e-8  # zero-terminal-SNR schedules end at 0, where sigma would be infinite
 _PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 
 
@@ -36,7 +37,7 @@ class DiffusersDenoiser(Denoiser):
         self.prediction_type = pipeline.scheduler.config.prediction_type
         if self.prediction_type not in ("epsilon", "v_prediction"):
             raise ErasureError("model", f"prediction type '{self.prediction_type}' is not supported", "Use an eps- or v-prediction model.")
-        alphas = pipeline.scheduler.alphas_cumprod.double()
+        alphas = pipeline.scheduler.alphas_cumprod.double().clamp(min=_LEAST_ALPHA)
         self.sigmas = ((1 - alphas) / alphas).sqrt().float()
         size = self.network.config.sample_size
         self.latent_shape = (self.network.config.in_channels, size, size)
@@ -73,8 +74,13 @@ class DiffusersDenoiser(Denoiser):
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipeline.vae
         latents = latents / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0.0)
-        images = vae.decode(latents.to(next(vae.parameters()).dtype)).sample
-        return (images.float().cpu() / 2 + 0.5).clamp(0, 1)
+        dtype = next(vae.parameters()).dtype
+        if dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+            vae.float()  # this autoencoder overflows in float16
+        step = 64 if latents.shape[-1] <= 16 else 1  # large pictures one by one
+        parts = [vae.decode(part.to(next(vae.parameters()).dtype)).sample.float().cpu() for part in latents.split(step)]
+        vae.to(dtype)
+        return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
 
     def _predict(self, x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:
         dtype = self.network.dtype
@@ -135,7 +141,7 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         if device.type == "cpu":
             return torch.float32
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ErasureError("dtype", f"'{dtype}' is not a dtype", "Use auto, float32, bfloat16 or float16.")
     return getattr(torch, dtype)
@@ -194,7 +200,10 @@ def _pipeline_kind(path: Path) -> str:
     index = path / "model_index.json"
     if not index.is_file():
         raise ErasureError("model", f"'{path}' has no model_index.json", "Use a diffusers folder or a .safetensors checkpoint.")
-    kind = json.loads(index.read_text()).get("_class_name", "")
+    try:
+        kind = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ErasureError("model", f"'{index}' is damaged", "Copy the model again.") from error
     if kind not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
         raise ErasureError("model", f"'{path}' holds a {kind or 'unknown pipeline'}", "Use a Stable Diffusion 1.x, 2.x or XL pipeline.")
     return kind

@@ -33,7 +33,7 @@ def draw_spectrum(values: Mapping[str, float], marked: Sequence[Marked], title: 
     left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
     _draw_sorted(left, ordered, marked)
     _draw_bars(right, ordered, min(top, len(ordered)))
-    figure.suptitle(title, x=0.02, ha="left", fontsize=15, fontweight="bold")
+    figure.suptitle(_plain(title), x=0.02, ha="left", fontsize=15, fontweight="bold")
     return _render(figure)
 
 
@@ -56,7 +56,7 @@ def _draw_sorted(axes, ordered, marked: Sequence[Marked]) -> None:
         axes.scatter([rank], [value], marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
         height = _free_height(_share(axes, value) + 0.07, placed)  # the curve falls, so there is room above it
         axes.annotate(
-            mark.word or '"" (empty prompt)', (rank, value), xycoords="data", textcoords=axes.transAxes,
+            _plain(mark.word) or '"" (empty prompt)', (rank, value), xycoords="data", textcoords=axes.transAxes,
             xytext=(min(0.72, rank / len(y) + 0.06), height), color=colour, fontsize=11, va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
         )
@@ -79,7 +79,7 @@ def _draw_bars(axes, ordered, top: int) -> None:
     rows = ordered[:top] + ([("...", 0.0)] if least else []) + least
     positions = np.arange(len(rows))
     axes.barh(positions, [v for _, v in rows], color=[_BLUE] * top + [_GREY] * (len(rows) - top), height=0.72)
-    axes.set_yticks(positions, [w or '""' for w, _ in rows], fontsize=min(10, 260 / len(rows)))
+    axes.set_yticks(positions, [_plain(w) or '""' for w, _ in rows], fontsize=min(10, 260 / len(rows)))
     axes.invert_yaxis()
     axes.set_xlabel("sensitivity")
     axes.set_title(f"{top} most harmed" + (" and 5 least" if least else ""), fontsize=11, loc="left")
@@ -97,7 +97,7 @@ def draw_curves(history: Sequence[Mapping], title: str) -> Image.Image:
         axes.set_xlabel("update")
         axes.set_title(label, fontsize=11, loc="left")
     left.set_ylim(-0.1, 1.05)
-    figure.suptitle(title, x=0.02, ha="left", fontsize=15, fontweight="bold")
+    figure.suptitle(_plain(title), x=0.02, ha="left", fontsize=15, fontweight="bold")
     return _render(figure)
 
 
@@ -108,6 +108,11 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
     total = np.convolve(np.where(known, values, 0.0), window, mode="same")
     count = np.convolve(known.astype(float), window, mode="same")
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)[: len(values)]
+
+
+def _plain(text: str) -> str:
+    """Text in which a dollar sign does not start a formula."""
+    return text.replace("$", r"\$")
 
 
 def _figure(width: float, height: float):

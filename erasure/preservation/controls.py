@@ -36,6 +36,5 @@ class NearestPreserver(RandomPreserver):
     """Uniformly from the `search_top` candidates nearest to the erased concept in text space."""
 
     def candidates(self) -> ConceptSpace:
-        space = self.setup.space
-        rows = list(range(len(space))) if space.distance is None else space.distance.argsort(stable=True).tolist()
-        return space.select(rows[: self.config.search_top])
+        space = self.setup.space  # nearest first
+        return space.select(range(min(len(space), self.config.search_top)))

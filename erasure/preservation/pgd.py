@@ -35,7 +35,7 @@ class PGDPreserver(Preserver):
             cond = Cond({**self.embedding, "context": context})
             with lora.at_strength(0), torch.no_grad():
                 d_teacher = denoiser.direction(state.x, state.sigma, cond)
-            loss = (denoiser.direction(state.x, state.sigma, cond) - d_teacher).square().mean()
+            loss = denoiser.gradient_scale * (denoiser.direction(state.x, state.sigma, cond) - d_teacher).square().mean()
             (gradient,) = torch.autograd.grad(loss, [context])
             denoiser.backwards += 1
             norm = gradient.norm()

@@ -28,7 +28,8 @@ class RankedPreserver(Preserver):
         self.harm = torch.ones(len(self.words))
 
     def search(self, step: int) -> None:
-        if step == 0 or (step + self.config.search_every // 2) % self.config.search_every:  # first at R / 2
+        turn, every = divmod(step, len(self.config.concepts))[0], max(1, self.config.search_every // len(self.config.concepts))
+        if turn == 0 or (turn + every // 2) % every:  # turns of this concept; first at R / 2
             return
         d_on = predictions(self.setup.denoiser, self.cond, self.latents)
         change = (d_on - self.d_off).square().flatten(1).mean(1)
