@@ -74,12 +74,10 @@ class DiffusersDenoiser(Denoiser):
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipeline.vae
         latents = latents / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0.0)
-        dtype = next(vae.parameters()).dtype
-        if dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
-            vae.float()  # this autoencoder overflows in float16
+        if vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+            vae.float()  # for good: this autoencoder overflows in float16
         step = 64 if latents.shape[-1] <= 16 else 1  # large pictures one by one
-        parts = [vae.decode(part.to(next(vae.parameters()).dtype)).sample.float().cpu() for part in latents.split(step)]
-        vae.to(dtype)
+        parts = [vae.decode(part.to(vae.dtype)).sample.float().cpu() for part in latents.split(step)]
         return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
 
     def _predict(self, x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:
