@@ -60,7 +60,7 @@ def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images
     before = recognised_before(denoiser, judge, plan, **SAMPLER)
     with result.adapter.on(denoiser):
         after = recognised(denoiser, judge, plan, **SAMPLER)
-    scores = summarise(denoiser, plan, before, after, [concept])
+    scores = summarise(denoiser, result.adapter, plan, before, after, [concept])
     return {
         "concept": concept, "recipe": recipe, "seed": seed, "updates": result.report["steps_done"], "course": course,
         "evaluations_per_update": result.report["forward_equivalents_per_update"], "seconds_training": result.report["seconds"],
@@ -82,7 +82,7 @@ def write_table(runs: list[dict], path: Path) -> None:
         "# Preservation at equal erasure, embedded model", "",
         f"{len(runs)} runs; each stops when the erased concept is recognised in at most {100 * GOAL:.0f} % of 14 pictures, or after {STEPS} updates. Points of",
         "accuracy lost (lower is better), mean and standard error over concepts and seeds; command: `make -C benchmarks`.", "",
-        "| preservation | runs | reached | erased accuracy | kept, all | 10 that suffer most | 10 nearest | updates | evaluations / update |", "|---|---|---|---|---|---|---|---|---|",
+        "| preservation | runs | reached | erased accuracy | kept, all | 10 most harmed | 10 nearest | updates | evaluations / update |", "|---|---|---|---|---|---|---|---|---|",
     ]
     for recipe in RECIPES:
         mine = [r for r in runs if r["recipe"] == recipe]

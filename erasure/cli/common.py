@@ -26,15 +26,19 @@ def model_from(args: argparse.Namespace) -> Denoiser:
     return load_denoiser(args.model, args.device, args.dtype, args.model_config)
 
 
-def bar(description: str) -> Callable[..., None]:
-    """A progress callback (done, total, note="") that draws one bar with time left and closes itself."""
+def bar(description: str, initial: int = 0) -> Callable[..., None]:
+    """A progress callback (done, total, note="") that draws one bar with time left and closes itself.
+
+    Args:
+        initial: what was done before, so that time left counts only what happens now.
+    """
     from tqdm import tqdm
 
     open_bars: list[tqdm] = []
 
     def progress(done: int, total: int, note: str = "") -> None:
         if not open_bars:
-            open_bars.append(tqdm(total=total, desc=description, initial=0, dynamic_ncols=True, mininterval=0.25))
+            open_bars.append(tqdm(total=total, desc=description, initial=initial, dynamic_ncols=True, mininterval=0.25))
         open_bars[0].set_postfix_str(note, refresh=False)
         open_bars[0].update(done - open_bars[0].n)
         if done >= total:

@@ -169,10 +169,10 @@ def score(denoiser: Denoiser, adapter: ErasureAdapter, images: int, steps: int, 
 
 def score_text(scores: dict) -> str:
     lines = [f"erased  {name!r}: recognised in {_percent(s['before'])} of the pictures before, {_percent(s['after'])} after" for name, s in scores["erased"].items()]
-    for key, label in (("kept", "kept"), ("worst10", "10 that suffer most"), ("nearest10", "10 nearest in text space")):
+    for key, label in (("kept", "kept"), ("worst10", "10 most harmed (by sensitivity)"), ("nearest10", "10 nearest in text space")):
         s = scores[key]
         lines.append(f"{label} ({len(s['units'])}): {_percent(s['before'])} before, {_percent(s['after'])} after, {100 * s['drop']:+.1f} points lost")
-    lines.append("suffer most: " + ", ".join(scores["worst10"]["units"]))
+    lines.append("most harmed: " + ", ".join(scores["worst10"]["units"]))
     return "\n".join(lines)
 
 

@@ -103,6 +103,7 @@ def train(denoiser: Denoiser, config: EraseConfig, out: Path, author: str = "", 
             return
         if event["event"] == "resume":
             print(f"resuming at update {event['step']} of {event['steps']}", flush=True)
+            bars["erasing"] = bar("erasing", event["step"])
             return
         protected = f"preserving {event['adversarial'][0]}" if event["adversarial"] else "preserving nothing"
         bars.setdefault("erasing", bar("erasing"))(event["step"] + 1, event["steps"], f"loss {event['loss']:.4g}, {protected}" if event["loss"] is not None else "")
