@@ -85,7 +85,7 @@ def test_save_and_load_are_exact(tiny, tmp_path, parameters):
 @pytest.mark.parametrize("parameters", ["xattn", "selfattn", "full"])
 def test_diffusers_loads_the_file_with_every_layer_and_draws_the_same_picture(tiny, tmp_path, parameters):
     adapter = ErasureAdapter.from_network(make(tiny, parameters), tiny, CARD)
-    path = save_adapter(adapter, tmp_path / "a.safetensors")
+    save_adapter(adapter, tmp_path / "a.safetensors")
     with adapter.on(tiny):
         ours = generate(tiny, ["a bus"], [0], steps=5)
     pipeline = tiny.pipeline

@@ -28,7 +28,8 @@ class RankedPreserver(Preserver):
         self.harm = torch.ones(len(self.words))
 
     def search(self, step: int) -> None:
-        turn, every = divmod(step, len(self.config.concepts))[0], max(1, self.config.search_every // len(self.config.concepts))
+        concepts = len(self.config.concepts)
+        turn, every = step // concepts, max(1, self.config.search_every // concepts)
         if turn == 0 or (turn + every // 2) % every:  # turns of this concept; first at R / 2
             return
         d_on = predictions(self.setup.denoiser, self.cond, self.latents)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 
-import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
@@ -54,4 +52,3 @@ if __name__ == "__main__":
     import sys
 
     run(Path(sys.argv[1]), Path(sys.argv[2]))
-    print(json.dumps({"torch": torch.__version__}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from catalogue import IMAGE_SIZE, STAND_IN_SET, STYLES, catalogue
 from common import log, write_json
