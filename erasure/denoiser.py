@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -56,8 +57,24 @@ class Cond:
         return Cond({name: torch.cat([c.tensors[name] for c in conds]) for name in conds[0].tensors})
 
 
-class Denoiser(abc.ABC):
-    """A text-to-image diffusion model seen from the erasure core.
+class TextEncoder(abc.ABC):
+    """What concept spaces need: a text encoder with its tokenizer. Every `Denoiser` is one."""
+
+    @abc.abstractmethod
+    def encode(self, prompts: Sequence[str]) -> Cond:
+        """Encode prompts, without gradients, to a Cond of len(prompts) rows."""
+
+    @abc.abstractmethod
+    def tokenize(self, prompt: str) -> tuple[int, ...]:
+        """Token ids of the prompt, without special tokens and padding."""
+
+    @abc.abstractmethod
+    def vocabulary(self) -> list[str]:
+        """Whole words of the tokenizer, without fragments and special tokens (the paper's CLIP vocabulary)."""
+
+
+class Denoiser(TextEncoder):
+    """A text-to-image diffusion model seen from the erasure core. `encode` gives rows on `device`.
 
     Attributes:
         network: the module that adapters hook into (the UNet or transformer). Frozen.
@@ -100,18 +117,6 @@ class Denoiser(abc.ABC):
         return 2.0**14 if self.dtype == torch.float16 else 1.0
 
     @abc.abstractmethod
-    def encode(self, prompts: Sequence[str]) -> Cond:
-        """Encode prompts, without gradients, to a Cond of len(prompts) rows on `device`."""
-
-    @abc.abstractmethod
-    def tokenize(self, prompt: str) -> tuple[int, ...]:
-        """Token ids of the prompt, without special tokens and padding."""
-
-    @abc.abstractmethod
-    def vocabulary(self) -> list[str]:
-        """Whole words of the tokenizer, without fragments and special tokens (the paper's CLIP vocabulary)."""
-
-    @abc.abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, C, H, W) -> images (B, 3, H', W') in 0..1, float32 on the CPU."""
 
@@ -119,8 +124,25 @@ class Denoiser(abc.ABC):
     def _predict(self, x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:
         """The host's part of `denoise`."""
 
+    def start_latents(self, unit_noise: Tensor, sigma: Tensor) -> Tensor:
+        """Unit noise (B, C, H, W) scaled to the start of a trajectory at sigma (B,) or scalar: sqrt(sigma^2 + 1)."""
+        return unit_noise * (sigma.square() + 1).sqrt().view(-1, 1, 1, 1)
+
+    def noise_ratio(self, sigma: Tensor) -> Tensor:
+        """Noise over signal, SNR^-0.5, at each sigma: sigma itself where x = x0 + sigma * noise."""
+        return sigma
+
     def gradient_checkpointing(self, on: bool) -> None:
         """Recompute activations in the backward pass, where the host can. Default: cannot, does nothing."""
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Inside, network evaluations are not counted: pictures drawn to look at are not training."""
+        before = (self.forwards, self.backwards)
+        try:
+            yield
+        finally:
+            self.forwards, self.backwards = before
 
     def denoise(self, x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:
         """x0 prediction, float32 (B, C, H, W), for x (B, C, H, W), sigma (B,) and one cond row per sample."""

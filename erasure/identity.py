@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from .concepts import exclusions, load_vocabulary
+from .concepts import ConceptSpace, exclusions, load_vocabulary
 from .config import EraseConfig
 from .denoiser import Denoiser
 from .errors import ErasureError
@@ -20,11 +20,12 @@ def base_facts(denoiser: Denoiser) -> dict:
     }
 
 
-def run_identity(denoiser: Denoiser, config: EraseConfig) -> str:
+def run_identity(denoiser: Denoiser, config: EraseConfig, space: ConceptSpace | None = None) -> str:
     """Two runs with the same identity on the same machine give the same bytes: settings, weights, words, number format."""
     digest = hashlib.sha256(json.dumps([config.identity(), denoiser.base_hash(), __version__, str(denoiser.device), str(denoiser.dtype)], sort_keys=True).encode())
     if config.preservation != "none":
-        digest.update("\n".join(w.text for w in load_vocabulary(config.vocabulary, denoiser)).encode())
+        words = space.words if space else [w.text for w in load_vocabulary(config.vocabulary, denoiser)]
+        digest.update("\n".join(words).encode())
     digest.update(denoiser.encode(["a photo of a cat"]).flat().cpu().numpy().tobytes())
     return digest.hexdigest()
 

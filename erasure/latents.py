@@ -23,7 +23,7 @@ from .denoiser import Cond, Denoiser
 from .errors import ErasureError
 from .files import write_safetensors
 from .randomness import generator, noise
-from .sampling import ddim_sigmas, start_latents, trajectory
+from .sampling import ddim_sigmas, trajectory
 
 Progress = Callable[[int, int], None]
 
@@ -136,7 +136,7 @@ class TrajectoryPool:
         cond, steps, device = Cond.cat([r.cond for r in requests]), requests[0].steps, self.denoiser.device
         sigmas = torch.stack([self._levels(k, steps, version) for k in keys], 1).to(device)
         unit = torch.stack([noise(self.denoiser.latent_shape, self.seed, version, f"pool/{k}") for k in keys])
-        x = start_latents(unit.to(device), sigmas[0])
+        x = self.denoiser.start_latents(unit.to(device), sigmas[0])
         kept = set(torch.linspace(0, steps - 1, min(self.keep, steps)).round().int().tolist())
         states = []
         for i, (x_t, sigma, d_cond, d_uncond) in enumerate(trajectory(self.denoiser, x, sigmas, cond, self.uncond, self.guidance)):

@@ -24,11 +24,6 @@ def ddim_sigmas(table: Tensor, steps: int, offset: int = 1) -> Tensor:
     return torch.cat([table[timesteps].flip(0), torch.zeros(1)])
 
 
-def start_latents(unit_noise: Tensor, sigma: Tensor) -> Tensor:
-    """Unit noise (B, C, H, W) scaled to the start of a trajectory at sigma (B,) or scalar: sqrt(sigma^2 + 1)."""
-    return unit_noise * (sigma.square() + 1).sqrt().view(-1, 1, 1, 1)
-
-
 @torch.no_grad()
 def trajectory(
     denoiser: Denoiser, x: Tensor, sigmas: Tensor, cond: Cond, uncond: Cond, guidance: float
@@ -76,7 +71,7 @@ def generate(
         cond = denoiser.encode(prompts[i : i + chunk])
         unit = torch.stack([noise(denoiser.latent_shape, seed, 0, "image") for seed in seeds[i : i + chunk]])
         columns = sigmas[:, None].expand(-1, len(cond))
-        x = start_latents(unit.to(device), columns[0])
+        x = denoiser.start_latents(unit.to(device), columns[0])
         for x, *_ in trajectory(denoiser, x, columns, cond, uncond, guidance):
             pass
         images.append(denoiser.decode(x))

@@ -19,7 +19,7 @@ from torch import Tensor
 from .adapter.lora import LoraNetwork
 from .denoiser import Cond, Denoiser
 from .randomness import noise
-from .sampling import ddim_sigmas, start_latents, trajectory
+from .sampling import ddim_sigmas, trajectory
 
 _FLOOR = 0.5  # of the mean gap
 
@@ -41,7 +41,7 @@ def shared_latents(denoiser: Denoiser, count: int, seed: int, steps: int = 20) -
     uncond = denoiser.encode([""])
     sigmas = ddim_sigmas(denoiser.sigmas, steps).to(denoiser.device)[:, None].expand(-1, count)
     unit = torch.stack([noise(denoiser.latent_shape, seed, j, "shared-latents") for j in range(count)])
-    x = start_latents(unit.to(denoiser.device), sigmas[0])
+    x = denoiser.start_latents(unit.to(denoiser.device), sigmas[0])
     taken = [round(steps * (0.2 + 0.6 * (j + 0.5) / count)) for j in range(count)]
     found: dict[int, tuple[Tensor, ...]] = {}
     for i, (x_t, sigma, d, _) in enumerate(trajectory(denoiser, x, sigmas, uncond.expand(count), uncond, 0.0)):

@@ -22,7 +22,7 @@ from .adapter import ErasureAdapter, LoraNetwork, select_modules
 from .checkpoint import (
     clear_state, load_optimizer_tensors, load_state, optimizer_tensors, save_state, under_prefix, with_prefix,
 )
-from .concepts import build_concept_space
+from .concepts import ConceptSpace, build_concept_space
 from .config import Concept, EraseConfig
 from .denoiser import Denoiser
 from .identity import base_facts, check_preserve, run_identity
@@ -64,18 +64,21 @@ class EraseTrainer:
             whatever it raises ends the training, after the state is saved, and is raised on.
         state_folder: where the resumable state is kept; None keeps none. A state of the same training that
             lies there is continued.
+        space: candidates encoded before; they take the place of `config.vocabulary`.
 
     Raises:
         ErasureError: bad settings, before any expensive work.
     """
 
-    def __init__(self, denoiser: Denoiser, config: EraseConfig, callback: Callback | None = None, state_folder: Path | None = None):
+    def __init__(self, denoiser: Denoiser, config: EraseConfig, callback: Callback | None = None, state_folder: Path | None = None,
+                 space: ConceptSpace | None = None):
         self.denoiser, self.config = denoiser, config.validate()
         self.callback, self.state_folder = callback or (lambda _: None), state_folder
-        self.module_names = select_modules(denoiser.network, config.parameters)
+        select_modules(denoiser.network, config.parameters)
         self.base = base_facts(denoiser)
         check_preserve(denoiser, config)
-        self.identity = run_identity(denoiser, config)
+        self.space = space
+        self.identity = run_identity(denoiser, config, space)
         self.history: list[dict] = []
         self.step, self.bad_steps, self.rate_scale, self.seconds = 0, 0, 1.0, 0.0
         self.evaluations = {"forwards": 0, "backwards": 0}
@@ -128,7 +131,7 @@ class EraseTrainer:
 
     def _new_lora(self) -> LoraNetwork:
         c = self.config
-        return LoraNetwork.create(self.denoiser.network, self.module_names, c.rank, c.alpha or c.rank, c.seed)
+        return LoraNetwork.create(self.denoiser, c.parameters, c.rank, c.alpha or c.rank, c.seed)
 
     def _prepare(self) -> None:
         """Encode every prompt once, register trajectories, sample those that will surely be needed."""
@@ -163,9 +166,8 @@ class EraseTrainer:
         if kind is None:
             return [None] * len(c.concepts)
         exclude = [word for concept in c.concepts for word in concept.exclude]
-        everything = build_concept_space(
-            self.denoiser, c.vocabulary, erased=[x.name for x in c.concepts], exclude=exclude, progress=self._preparing("encoding concepts"),
-        )
+        everything = self.space or build_concept_space(self.denoiser, c.vocabulary, progress=self._preparing("encoding concepts"))
+        everything = everything.without(self.denoiser, [x.name for x in c.concepts], exclude)
         found: list[Preserver | None] = []
         for index, concept in enumerate(c.concepts):
             space = everything.nearest(self.denoiser.encode([concept.name]), c.candidates, c.similarity)
@@ -214,7 +216,7 @@ class EraseTrainer:
         batch = States.cat([erased, kept]) if kept else erased
         d = denoiser.direction(batch.x, batch.sigma, batch.cond)
         target = erased_direction(erased.d_cond, erased.d_anchor, c.negative_guidance)
-        weights = sigma_weights(batch.sigma, c.weighting, denoiser.sigmas)
+        weights = sigma_weights(batch.sigma, c.weighting, denoiser)
         n = len(erased.sigma)
         loss_erase = weighted_mse(d[:n], target, weights[:n])
         loss_keep = weighted_mse(d[n:], kept.d_cond, weights[n:]) if kept else torch.zeros((), device=d.device)

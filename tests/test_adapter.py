@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from erasure.adapter import ErasureAdapter, LoraNetwork, load_adapter, read_metadata, save_adapter, select_modules
+from erasure.adapter import ErasureAdapter, LoraNetwork, load_adapter, read_metadata, save_adapter
 from erasure.adapter.file import header_length
 from erasure.errors import ErasureError
 from erasure.sampling import generate
@@ -18,7 +18,7 @@ CARD = {"concepts": [{"name": "fuel pump", "target": ""}], "recipe": "ap-ranked"
 
 def make(denoiser, parameters="xattn", rank=4, size=0.3):
     """A LoRA with random, non-zero deltas."""
-    lora = LoraNetwork.create(denoiser.network, select_modules(denoiser.network, parameters), rank, rank, seed=1)
+    lora = LoraNetwork.create(denoiser, parameters, rank, rank, seed=1)
     gen = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for layer in lora.layers:
@@ -35,7 +35,7 @@ def predict(denoiser):
 @pytest.mark.parametrize("parameters", ["xattn", "xattn-kv", "selfattn", "noxattn", "full"])
 def test_new_layers_change_nothing_and_off_is_the_base_bit_for_bit(tiny, parameters):
     base = predict(tiny)
-    fresh = LoraNetwork.create(tiny.network, select_modules(tiny.network, parameters), 4, 4, seed=0)
+    fresh = LoraNetwork.create(tiny, parameters, 4, 4, seed=0)
     with fresh:
         assert torch.equal(predict(tiny), base)
     lora = make(tiny, parameters)

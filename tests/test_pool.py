@@ -88,12 +88,12 @@ def test_an_anchor_keeps_the_context_of_a_template(template, target, anchor):
 def test_weightings_average_to_one_and_x0_reproduces_the_x0_loss(tiny):
     table = tiny.sigmas
     for weighting in ("uniform", "min-snr", "x0"):
-        assert abs(float(sigma_weights(table, weighting, table).mean()) - 1) < 1e-5
+        assert abs(float(sigma_weights(table, weighting, tiny).mean()) - 1) < 1e-5
     x, sigma = torch.randn(4, 4, 8, 8), table[[50, 300, 600, 950]]
     d, target = torch.randn_like(x), torch.randn_like(x)
     s = sigma.view(-1, 1, 1, 1)
     x0_loss = ((x - s * d) - (x - s * target)).square().mean()
-    ours = weighted_mse(d, target, sigma_weights(sigma, "x0", table)) * table.square().mean()
+    ours = weighted_mse(d, target, sigma_weights(sigma, "x0", tiny)) * table.square().mean()
     assert torch.allclose(ours, x0_loss, rtol=1e-4)
 
 

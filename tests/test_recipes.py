@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from erasure.adapter import LoraNetwork, save_adapter, select_modules
+from erasure.adapter import LoraNetwork, save_adapter
 from erasure.checkpoint import state_folder
 from erasure.config import Concept, EraseConfig
 from erasure.errors import ErasureError
@@ -139,7 +139,7 @@ def test_ranking_finds_the_concept_that_was_harmed(tiny, small):
     from erasure.sensitivity import sensitivities, shared_latents
 
     cond = tiny.encode(["bus", "church", "dog", "banana"])
-    lora = LoraNetwork.create(tiny.network, select_modules(tiny.network, "xattn-kv"), 1, 1, seed=0)
+    lora = LoraNetwork.create(tiny, "xattn-kv", 1, 1, seed=0)
     others, hit = cond.tensors["context"][[0, 1, 3]].flatten(0, 1), cond.tensors["context"][2]
     basis = torch.linalg.svd(others, full_matrices=False)
     null = hit[-1] - basis.Vh[:24].T @ (basis.Vh[:24] @ hit[-1])  # what only 'dog' has

@@ -6,13 +6,14 @@ weight, and removing the hooks leaves no trace. The same mechanism serves diffus
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..denoiser import Denoiser
 from ..errors import ErasureError
 from ..randomness import generator
 
@@ -23,6 +24,12 @@ PARAMETER_SETS = {
     "noxattn": "every Linear and Conv except cross-attention and the time embedding",
     "full": "every Linear and Conv except the time embedding",
 }
+
+
+# how a UNet (diffusers, ComfyUI), an MMDiT (SD3) and Flux call the attention that reads the text, and that of the picture
+_CROSS = (".attn2.", ".context_block.attn.", ".txt_attn.")
+_SELF = (".attn1.", ".x_block.attn.", ".img_attn.")
+_TIME_EMBEDDINGS = ("time_embed", "add_embed", "label_emb", "t_embedder", "y_embedder", "time_in", "vector_in", "guidance_in")
 
 
 def select_modules(network: nn.Module, parameters: str) -> list[str]:
@@ -44,13 +51,13 @@ def select_modules(network: nn.Module, parameters: str) -> list[str]:
 
 
 def _belongs(name: str, parameters: str) -> bool:
-    if name.startswith(("time_embed", "add_embed", "label_emb")):
+    if name.startswith(_TIME_EMBEDDINGS):
         return False
-    cross = ".attn2." in name
+    cross = any(part in name for part in _CROSS)
     return {
         "xattn": cross,
-        "xattn-kv": cross and name.endswith((".to_k", ".to_v")),
-        "selfattn": ".attn1." in name,
+        "xattn-kv": cross and name.endswith((".to_k", ".to_v", ".qkv")),
+        "selfattn": any(part in name for part in _SELF),
         "noxattn": not cross,
         "full": True,
     }[parameters]
@@ -92,18 +99,22 @@ class LoraNetwork(nn.Module):
         self._hooks: list = []
 
     @classmethod
-    def create(cls, network: nn.Module, names: Iterable[str], rank: int, alpha: float, seed: int) -> LoraNetwork:
-        """New layers: `down` Kaiming-uniform, `up` zero, so the network starts unchanged. float32, on the network's device."""
-        layers = {}
-        for index, name in enumerate(names):
+    def create(cls, denoiser: Denoiser, parameters: str, rank: int, alpha: float, seed: int) -> LoraNetwork:
+        """New layers on a parameter set: `down` Kaiming-uniform, `up` zero, so the network starts unchanged. float32, on its device.
+
+        The draw depends on a layer's name in the adapter file, so that all hosts start from the same numbers.
+        """
+        layers, network = {}, denoiser.network
+        keys = {name: key for key, name in denoiser.file_keys().items()}
+        for name in select_modules(network, parameters):
             module = network.get_submodule(name)
             out_features, in_features, *kernel = module.weight.shape
             r = min(rank, in_features, out_features)
             down = torch.empty(r, in_features, *kernel)
-            nn.init.kaiming_uniform_(down, a=5**0.5, generator=generator(seed, index, "lora-init"))
+            nn.init.kaiming_uniform_(down, a=5**0.5, generator=generator(seed, 0, f"lora-init/{keys[name]}"))
             up = torch.zeros(out_features, r, *([1] * len(kernel)))
             layers[name] = LoraLayer(down, up, alpha * r / rank, module)
-        return cls(network, layers).to(next(network.parameters()).device)
+        return cls(network, layers).to(denoiser.device)
 
     def __enter__(self) -> LoraNetwork:
         network = self._network[0]

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..denoiser import Cond, Denoiser
+from ..denoiser import Cond, TextEncoder
 from ..errors import ErasureError
 from ..files import cache_folder, write_safetensors
 from .vocabulary import Word, english_synonyms, load_vocabulary
@@ -51,9 +51,9 @@ class ConceptSpace:
         distance = None if self.distance is None else self.distance[rows]
         return ConceptSpace(tuple(self.words[i] for i in rows), self.cond[rows], self.excluded, distance)
 
-    def without(self, denoiser: Denoiser, erased: Sequence[str], extra: Sequence[str] = ()) -> ConceptSpace:
+    def without(self, encoder: TextEncoder, erased: Sequence[str], extra: Sequence[str] = ()) -> ConceptSpace:
         """Drop the erased concepts, what is called the same, and the words of `extra`; remembers why."""
-        reasons = exclusions(denoiser, self.words, erased, extra)
+        reasons = exclusions(encoder, self.words, erased, extra)
         kept = self.select([i for i, w in enumerate(self.words) if w not in reasons])
         if not len(kept):
             raise ErasureError("vocabulary", "nothing is left after excluding the erased concept and its synonyms", "Use a larger vocabulary.")
@@ -89,7 +89,7 @@ class ConceptSpace:
 
 
 def build_concept_space(
-    denoiser: Denoiser,
+    encoder: TextEncoder,
     vocabulary: str | Sequence[str] = "english",
     *,
     erased: Sequence[str] = (),
@@ -105,30 +105,30 @@ def build_concept_space(
         top_k, centers: 0 keeps all.
         progress: called with (words encoded, words in all).
     """
-    words = [w.text for w in load_vocabulary(vocabulary, denoiser)]
-    space = ConceptSpace(tuple(words), encode_cached(denoiser, words, progress))
+    words = [w.text for w in load_vocabulary(vocabulary, encoder)]
+    space = ConceptSpace(tuple(words), encode_cached(encoder, words, progress))
     if erased or exclude:
-        space = space.without(denoiser, erased, exclude)
+        space = space.without(encoder, erased, exclude)
     if erased and top_k:
-        space = space.nearest(denoiser.encode(list(erased)), top_k, similarity)
+        space = space.nearest(encoder.encode(list(erased)), top_k, similarity)
         if centers:
             space = space.thinned(centers)
     return space
 
 
-def exclusions(denoiser: Denoiser, words: Iterable[str], erased: Sequence[str], extra: Sequence[str] = ()) -> dict[str, str]:
+def exclusions(encoder: TextEncoder, words: Iterable[str], erased: Sequence[str], extra: Sequence[str] = ()) -> dict[str, str]:
     """word -> why it must not be preserved while `erased` is erased."""
     synonyms, named = english_synonyms(), {}
     for e in erased:
         named |= {s: f"synonym of '{e}'" for s in synonyms.get(bare(e), ())}
     named |= {bare(e): f"is erased ('{e}')" for e in erased}
-    tokens = {denoiser.tokenize(form): name for name in named for form in (name, *_plurals(name))}
+    tokens = {encoder.tokenize(form): name for name in named for form in (name, *_plurals(name))}
     mine = {bare(x): "excluded by you" for x in extra}
     reasons = {}
     for word in words:
         found = named.get(bare(word)) or mine.get(bare(word))
         if found is None:
-            ids = denoiser.tokenize(word)
+            ids = encoder.tokenize(word)
             found = next((f"contains the tokens of '{name}'" for part, name in tokens.items() if part and _contains(ids, part)), None)
         if found is not None:
             reasons[word] = found
@@ -149,17 +149,17 @@ def _contains(ids: tuple[int, ...], part: tuple[int, ...]) -> bool:
     return any(ids[i : i + len(part)] == part for i in range(len(ids) - len(part) + 1))
 
 
-def encode_cached(denoiser: Denoiser, words: Sequence[str], progress: Progress | None = None) -> Cond:
+def encode_cached(encoder: TextEncoder, words: Sequence[str], progress: Progress | None = None) -> Cond:
     """Encode once, on the CPU in float16; large vocabularies are kept on disk by content hash."""
     if len(words) < _CACHE_FROM:
-        return _encode(denoiser, words, progress)
-    path = cache_folder() / "concepts" / f"{_content_hash(denoiser, words)}.safetensors"
+        return _encode(encoder, words, progress)
+    path = cache_folder() / "concepts" / f"{_content_hash(encoder, words)}.safetensors"
     if path.is_file():
         try:
             return Cond(load_file(path))
         except (SafetensorError, OSError):
             pass  # damaged cache: encode again and replace it
-    cond = _encode(denoiser, words, progress)
+    cond = _encode(encoder, words, progress)
     try:
         write_safetensors(path, cond.tensors, {"words": json.dumps(list(words))})
     except ErasureError:
@@ -167,19 +167,19 @@ def encode_cached(denoiser: Denoiser, words: Sequence[str], progress: Progress |
     return cond
 
 
-def _encode(denoiser: Denoiser, words: Sequence[str], progress: Progress | None) -> Cond:
+def _encode(encoder: TextEncoder, words: Sequence[str], progress: Progress | None) -> Cond:
     parts = []
     for i in range(0, len(words), _STEP):
-        parts.append(denoiser.encode(words[i : i + _STEP]).to("cpu", torch.float16))
+        parts.append(encoder.encode(words[i : i + _STEP]).to("cpu", torch.float16))
         if progress:
             progress(min(i + _STEP, len(words)), len(words))
     return Cond.cat(parts)
 
 
-def _content_hash(denoiser: Denoiser, words: Sequence[str]) -> str:
+def _content_hash(encoder: TextEncoder, words: Sequence[str]) -> str:
     """Text encoder (by what it makes of a fixed prompt) and words, so that any change of either misses the cache."""
     digest = hashlib.sha256(json.dumps(list(words)).encode())
-    for name, tensor in sorted(denoiser.encode(["a photo of a cat and a dog"]).tensors.items()):
+    for name, tensor in sorted(encoder.encode(["a photo of a cat and a dog"]).tensors.items()):
         digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..denoiser import Denoiser
+from ..denoiser import TextEncoder
 from ..errors import ErasureError
 
 DATA = Path(__file__).parent / "data"
@@ -33,7 +33,7 @@ class Word:
     synonyms: tuple[str, ...] = ()
 
 
-def load_vocabulary(source: str | Path | Sequence[str], denoiser: Denoiser) -> tuple[Word, ...]:
+def load_vocabulary(source: str | Path | Sequence[str], encoder: TextEncoder) -> tuple[Word, ...]:
     """The words of a vocabulary, without duplicates, in its own order.
 
     Raises:
@@ -46,7 +46,7 @@ def load_vocabulary(source: str | Path | Sequence[str], denoiser: Denoiser) -> t
         elif name == "demo":
             words = demo_words()
         elif name == "clip":
-            words = tuple(Word(text) for text in denoiser.vocabulary())
+            words = tuple(Word(text) for text in encoder.vocabulary())
         else:
             words = _read_file(Path(source))
     else:

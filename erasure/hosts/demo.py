@@ -18,14 +18,19 @@ class DemoDenoiser(DiffusersDenoiser):
     defaults = {"vocabulary": "demo", "learning_rate": 2e-3, "steps": 300}
 
 
+def check_installed() -> None:
+    """Refuse to go on without the embedded weights."""
+    if not (MODEL / "model_index.json").is_file():
+        raise ErasureError("model", "the embedded model is missing from this installation", "Install the project again, with its erasure/demo folder.")
+
+
 def load_demo(device: str = "auto", dtype: str = "auto") -> DemoDenoiser:
     """Load the embedded model.
 
     Raises:
         ErasureError: its weights are missing from the installation.
     """
-    if not (MODEL / "model_index.json").is_file():
-        raise ErasureError("model", "the embedded model is missing from this installation", "Install the project again, with its erasure/demo folder.")
+    check_installed()
     pipeline = load_pipeline(MODEL, device, dtype)
     if pipeline.device.type == "cpu":  # the fused attention's backward pass is slow there
         from diffusers.models.attention_processor import AttnProcessor

@@ -34,7 +34,7 @@ class GumbelPreserver(RandomPreserver):
         self.setup.pool.ensure([self.keys[row]], lora)
         state = self.setup.pool.draw(self.keys[row], gen)
         d_student = denoiser.direction(state.x, state.sigma, self.cond.mix(choice.to(denoiser.device)[None]))
-        weights = sigma_weights(state.sigma, self.config.weighting, denoiser.sigmas)
+        weights = sigma_weights(state.sigma, self.config.weighting, denoiser)
         (self.logits.grad,) = torch.autograd.grad(-denoiser.gradient_scale * weighted_mse(d_student, state.d_cond, weights), [self.logits])
         self.logits.grad /= denoiser.gradient_scale
         denoiser.backwards += 1
