@@ -60,7 +60,7 @@ class EraseConfig:
     pool_memory_mb: int = setting(1024, "memory for cached trajectories; fewer states are kept when it is short", low=1, high=1 << 20)
     preservation: str = setting("ranked", "how the preserved concept is found", choices=("none", "fixed", "random", "nearest", "pgd", "gumbel", "ranked"))
     preserve: tuple[str, ...] = setting((), "concepts to protect whatever the search finds; all that 'fixed' preserves ('a photo' if empty)")
-    vocabulary: str = setting("english", "candidate concepts: english, clip, demo, or a text file")
+    vocabulary: str = setting("english", "candidate concepts: english, objects, artists, clip, demo, or a text file")
     candidates: int = setting(1000, "K: candidates nearest to the erased concept", low=1, high=100_000)
     centers: int = setting(100, "candidates kept after thinning by k-means on the distance; 0 keeps all", low=0, high=100_000)
     similarity: str = setting("l2", "distance between concepts in text space", choices=("l2", "cosine"))
@@ -107,6 +107,11 @@ class EraseConfig:
 
     def hash(self) -> str:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+def fields_by_name() -> dict[str, dataclasses.Field]:
+    """Name -> field of `EraseConfig`, with "help", "low", "high", "choices" and "advanced" in its metadata."""
+    return {f.name: f for f in dataclasses.fields(EraseConfig)}
 
 
 def field_type(f: dataclasses.Field) -> type:

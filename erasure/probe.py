@@ -7,15 +7,20 @@ neighbourhood and neutral prompts sit in the middle, so preserving them protects
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .adapter import ErasureAdapter
-from .concepts import NEUTRAL_PROMPTS, build_concept_space, exclusions
+from .concepts import NEUTRAL_PROMPTS, ConceptSpace, build_concept_space, exclusions
 from .concepts.space import Progress
 from .denoiser import Cond, Denoiser
 from .errors import ErasureError
 from .pictures import Marked, draw_spectrum
-from .sensitivity import sensitivities, shared_latents
+from .sensitivity import predictions, sensitivities, shared_latents
+
+_PAIR_BYTES = 256 << 20  # of predictions held while another model is brought in
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,10 @@ class Spectrum:
 
 def probe(
     denoiser: Denoiser,
-    adapter: ErasureAdapter,
-    vocabulary: str | Sequence[str],
+    edit: ErasureAdapter | Denoiser,
+    vocabulary: str | Sequence[str] | ConceptSpace,
     *,
+    erased: Sequence[str] | None = None,
     strength: float = 1.0,
     latents: int = 4,
     seed: int = 0,
@@ -61,6 +67,8 @@ def probe(
     """Sensitivity of every concept of the vocabulary, of the erased ones and of the neutral prompts.
 
     Args:
+        edit: an adapter, or another model to compare with.
+        erased: what the edit was meant to erase (default: what the adapter says).
         latents: shared latents per concept; the cost is 2 * latents network evaluations per concept.
         progress, encoding: called with (concepts done, concepts in all) while probing and encoding; may raise to cancel.
 
@@ -69,14 +77,31 @@ def probe(
     """
     if latents < 1:
         raise ErasureError("latents", f"{latents} is too few", "Use at least 1.")
-    erased = tuple(c["name"] for c in adapter.card.get("concepts", []))
-    space = build_concept_space(denoiser, vocabulary, progress=encoding)
-    extra = [w for w in (*erased, *NEUTRAL_PROMPTS) if w not in space.words]
+    if erased is None:
+        erased = [c["name"] for c in edit.card.get("concepts", [])]
+    space = vocabulary if isinstance(vocabulary, ConceptSpace) else build_concept_space(denoiser, vocabulary, progress=encoding)
+    extra = [w for w in dict.fromkeys((*erased, *NEUTRAL_PROMPTS)) if w not in space.words]
     words = [*space.words, *extra]
     cond = Cond.cat([space.cond, denoiser.encode(extra).to("cpu", next(iter(space.cond.tensors.values())).dtype)]) if extra else space.cond
-    with adapter.on(denoiser, strength) as edit:
-        with edit.at_strength(0):
-            shared = shared_latents(denoiser, latents, seed)
-        found = sensitivities(denoiser, edit, cond, shared, progress=progress)
+    with ExitStack() as stack:
+        shared, before, after, chunk = _sides(stack, denoiser, edit, strength, latents, seed)
+        found = sensitivities(before, after, cond, shared, chunk=chunk, progress=progress)
     order = found.argsort(descending=True, stable=True).tolist()
-    return Spectrum({words[i]: float(f"{float(found[i]):.6g}") for i in order}, erased, exclusions(denoiser, words, erased), NEUTRAL_PROMPTS)
+    return Spectrum({words[i]: float(f"{float(found[i]):.6g}") for i in order}, tuple(erased), exclusions(denoiser, words, erased), NEUTRAL_PROMPTS)
+
+
+def _sides(stack: ExitStack, denoiser: Denoiser, edit: ErasureAdapter | Denoiser, strength: float, latents: int, seed: int):
+    """(shared latents, predictions before, predictions after, concepts per call)."""
+    if isinstance(edit, Denoiser):
+        shared = shared_latents(denoiser, latents, seed)
+        chunk = max(1, _PAIR_BYTES // (4 * shared.x.numel()))  # few changes from one model to the other: each costs a reload
+        return shared, lambda rows: predictions(denoiser, rows, shared), lambda rows: predictions(edit, rows, shared), chunk
+    lora = stack.enter_context(edit.on(denoiser, strength))
+    with lora.at_strength(0):
+        shared = shared_latents(denoiser, latents, seed)
+
+    def before(rows: Cond) -> Tensor:
+        with lora.at_strength(0):
+            return predictions(denoiser, rows, shared)
+
+    return shared, before, lambda rows: predictions(denoiser, rows, shared), max(1, denoiser.max_batch // latents)

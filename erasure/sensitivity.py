@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .adapter.lora import LoraNetwork
 from .denoiser import Cond, Denoiser
 from .randomness import noise
 from .sampling import ddim_sigmas, trajectory
@@ -69,25 +68,25 @@ def normalised(change: Tensor, gaps: Tensor) -> Tensor:
 
 
 def sensitivities(
-    denoiser: Denoiser,
-    edit: LoraNetwork,
+    before: Callable[[Cond], Tensor],
+    after: Callable[[Cond], Tensor],
     cond: Cond,
     latents: SharedLatents,
     *,
+    chunk: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """(N,) sensitivity of each row of `cond` (on any device) to `edit`, whose hooks are attached.
+    """(N,) sensitivity of each row of `cond` to an edit.
 
     Args:
+        before, after: rows (n) -> `predictions` (n, J, C, H, W) of the model without and with the edit.
+        chunk: rows per call.
         progress: called with (concepts done, concepts in all); may raise to cancel.
     """
-    chunk = max(1, denoiser.max_batch // len(latents.sigma))
     changes, gaps = [], []
     for i in range(0, len(cond), chunk):
-        rows = cond[slice(i, i + chunk)].to(denoiser.device, torch.float32)
-        with edit.at_strength(0):
-            off = predictions(denoiser, rows, latents)
-        on = predictions(denoiser, rows, latents)
+        rows = cond[slice(i, i + chunk)].to(latents.x.device, torch.float32)
+        off, on = before(rows), after(rows)
         changes.append((on - off).square().flatten(1).mean(1).cpu())
         gaps.append(gap(off, latents).cpu())
         if progress:

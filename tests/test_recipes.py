@@ -136,7 +136,7 @@ def test_ap_moves_its_logits_by_gradient_ascent(tiny, small):
 
 def test_ranking_finds_the_concept_that_was_harmed(tiny, small):
     """Harm one word by hand: the ranking must put it first."""
-    from erasure.sensitivity import sensitivities, shared_latents
+    from erasure.sensitivity import predictions, sensitivities, shared_latents
 
     cond = tiny.encode(["bus", "church", "dog", "banana"])
     lora = LoraNetwork.create(tiny, "xattn-kv", 1, 1, seed=0)
@@ -149,8 +149,12 @@ def test_ranking_finds_the_concept_that_was_harmed(tiny, small):
             layer.down.copy_(null[None] / null.norm())
             layer.up.copy_(torch.randn(layer.up.shape, generator=gen))
     latents = shared_latents(tiny, 2, 0)
-    with lora:
-        found = sensitivities(tiny, lora, cond, latents)
+
+    def after(rows):
+        with lora:
+            return predictions(tiny, rows, latents)
+
+    found = sensitivities(lambda rows: predictions(tiny, rows, latents), after, cond, latents, chunk=3)
     assert int(found.argmax()) == 2 and found[2] > 3 * found[[0, 1, 3]].max()
 
 

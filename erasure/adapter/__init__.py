@@ -1,10 +1,10 @@
 """The result: LoRA layers on a frozen network, the immutable adapter, its file and metadata."""
 
 from .erasure_adapter import ErasureAdapter, Factors
-from .file import load_adapter, read_metadata, save_adapter, state_dict, store_scores
+from .file import adapter_from_tensors, load_adapter, read_metadata, save_adapter, state_dict, store_scores
 from .lora import PARAMETER_SETS, LoraLayer, LoraNetwork, select_modules
 
 __all__ = [
     "PARAMETER_SETS", "ErasureAdapter", "Factors", "LoraLayer", "LoraNetwork",
-    "load_adapter", "read_metadata", "save_adapter", "select_modules", "state_dict", "store_scores",
+    "adapter_from_tensors", "load_adapter", "read_metadata", "save_adapter", "select_modules", "state_dict", "store_scores",
 ]

@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import safe_open
@@ -64,9 +65,18 @@ def load_adapter(path: str | Path) -> ErasureAdapter:
             metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key).clone() for key in file.keys()}
     except Exception as error:
         raise ErasureError("adapter", f"'{path.name}' is damaged or not a safetensors file", "Copy or train it again.") from error
-    adapter = ErasureAdapter(_read_layers(tensors, path.name), _read_card(metadata))
+    return adapter_from_tensors(tensors, f"'{path.name}'", metadata)
+
+
+def adapter_from_tensors(tensors: Mapping[str, Tensor], name: str, metadata: Mapping[str, str] = MappingProxyType({})) -> ErasureAdapter:
+    """An adapter from a state dict in kohya naming; `name` is what errors call it.
+
+    Raises:
+        ErasureError: other names, factors that do not fit together, or non-finite weights.
+    """
+    adapter = ErasureAdapter(_read_layers(tensors, name), _read_card(metadata))
     if not adapter.is_finite():
-        raise ErasureError("adapter", f"'{path.name}' holds non-finite weights", "Train it again with a lower learning rate.")
+        raise ErasureError("adapter", f"{name} holds non-finite weights", "Train it again with a lower learning rate.")
     return adapter
 
 
@@ -107,13 +117,13 @@ def _read_layers(tensors: Mapping[str, Tensor], name: str) -> dict[str, Factors]
     strange = [k for k in tensors if not k.endswith((_DOWN, _UP, _ALPHA))]
     if not keys or strange or any(k + _UP not in tensors for k in keys):
         hint = f" (first unknown name: {strange[0]})" if strange else ""
-        raise ErasureError("adapter", f"'{name}' is not a LoRA with kohya names{hint}", "Use a file written by 'erase' or a plain kohya LoRA.")
+        raise ErasureError("adapter", f"{name} is not a LoRA with kohya names{hint}", "Use a file written by 'erase' or a plain kohya LoRA.")
     layers = {}
     for k in keys:
         down, up, alpha = tensors[k + _DOWN], tensors[k + _UP], tensors.get(k + _ALPHA)
         shaped = down.dim() == up.dim() and down.dim() in (2, 4) and down.shape[0] == up.shape[1] >= 1
         if not shaped or (alpha is not None and alpha.numel() != 1):
-            raise ErasureError("adapter", f"layer {k} of '{name}' is not a pair of low-rank factors", "Use a file written by 'erase' or a plain kohya LoRA.")
+            raise ErasureError("adapter", f"layer {k} of {name} is not a pair of low-rank factors", "Use a file written by 'erase' or a plain kohya LoRA.")
         layers[k] = Factors(down, up, down.shape[0] if alpha is None else float(alpha))
     return layers
 

@@ -14,7 +14,8 @@ from ..hosts import load_denoiser
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--model", default="demo", help="demo, a diffusers folder, or a .safetensors checkpoint (default: demo)")
-    group.add_argument("--model-config", help="diffusers folder that describes a single-file checkpoint")
+    group.add_argument("--model-config", help="what describes a single-file checkpoint: a diffusers folder, or sd1, sd2, sd2-v or sdxl (default: "
+                       "as its header says; an SD 2.x file without such metadata counts as 768-v, so give sd2 for a 512 base model)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     group.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: float32 on the CPU, bfloat16 on a GPU that has it)")
     group.add_argument("--threads", type=int, default=0, help="CPU threads (default: as torch chooses)")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ..adapter import ErasureAdapter, load_adapter, store_scores
-from ..concepts import exclusions
+from ..concepts import BUILT_IN, exclusions
 from ..concepts.vocabulary import check_source
 from ..denoiser import Denoiser
 from ..errors import ErasureError, printable
@@ -23,7 +23,7 @@ from .common import add_model_options, bar, model_from
 def add_commands(commands) -> None:
     look = commands.add_parser("probe", help="which concepts does an eraser harm: ranking and spectrum")
     look.add_argument("--adapter", required=True, help="the .safetensors file")
-    look.add_argument("--space", default="english", help="vocabulary: english, clip, demo or a text file (default: english)")
+    look.add_argument("--space", default="english", help=f"vocabulary: {', '.join(BUILT_IN)} or a text file (default: english)")
     look.add_argument("--top", type=int, default=20, help="how many of the most harmed to show (default: 20)")
     look.add_argument("--strength", type=float, default=1.0, help="strength of the adapter (default: 1)")
     look.add_argument("--latents", type=int, default=4, help="shared latents per concept; more is steadier and slower (default: 4)")

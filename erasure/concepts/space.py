@@ -59,6 +59,13 @@ class ConceptSpace:
             raise ErasureError("vocabulary", "nothing is left after excluding the erased concept and its synonyms", "Use a larger vocabulary.")
         return ConceptSpace(kept.words, kept.cond, {**self.excluded, **reasons}, kept.distance)
 
+    def with_words(self, encoder: TextEncoder, words: Sequence[str]) -> ConceptSpace:
+        """Further candidates added, unless they are there already."""
+        new = [w for w in dict.fromkeys(words) if w not in self.words]
+        if not new:
+            return self
+        return ConceptSpace((*self.words, *new), Cond.cat([self.cond, _encode(encoder, new, None)]), self.excluded)
+
     def nearest(self, target: Cond, top_k: int, similarity: str = "l2") -> ConceptSpace:
         """The `top_k` candidates nearest to any row of `target`, nearest first.
 

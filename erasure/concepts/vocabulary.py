@@ -1,6 +1,7 @@
 """Vocabularies R: where candidate concepts come from.
 
 `english` - about 3,000 common English words and picturable things (data/README.md has the provenance);
+`objects` - those of them that are things, animals, plants or food; `artists` - names of painters and illustrators;
 `clip` - whole words of the model's own tokenizer; `demo` - the embedded model's concepts; or a text file,
 a CSV / TSV with a `word` column, or a list.
 """
@@ -19,7 +20,8 @@ from ..errors import ErasureError
 
 DATA = Path(__file__).parent / "data"
 DEMO_CONCEPTS = Path(__file__).parent.parent / "demo" / "concepts.json"
-BUILT_IN = ("english", "clip", "demo")
+BUILT_IN = ("english", "objects", "artists", "clip", "demo")
+_THINGS = {"artifact", "animal", "food", "object", "plant", "body"}  # WordNet's files of what can be pointed at
 NEUTRAL_PROMPTS = ("", "a photo", "a picture", "an image")
 MAX_FILE_BYTES = 8 << 20
 
@@ -43,6 +45,10 @@ def load_vocabulary(source: str | Path | Sequence[str], encoder: TextEncoder) ->
         name = str(source)
         if name == "english":
             words = _read_table(DATA / "english.tsv")
+        elif name == "objects":
+            words = tuple(w for w in _read_table(DATA / "english.tsv") if w.category in _THINGS)
+        elif name == "artists":
+            words = _read_file(DATA / "artists.txt")
         elif name == "demo":
             words = demo_words()
         elif name == "clip":

@@ -125,6 +125,13 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         self._checkpointed: list[nn.Module] = []
         self._ready = False
 
+    @classmethod
+    def for_weights(cls, model) -> ComfyDenoiser:
+        """A MODEL without text encoder, good for looking at its weights only."""
+        found = cls.__new__(cls)
+        found.patcher, found.network = model, model.model.diffusion_model
+        return found
+
     # --- life -------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> ComfyDenoiser:
@@ -144,8 +151,8 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
 
     def _load(self) -> None:
         """Bring the weights to the device, whole, as tensors that autograd accepts; their values do not change."""
-        if self._ready:
-            return
+        if self._ready and getattr(self.patcher.model, "current_weight_patches_uuid", None) == self.patcher.patches_uuid:
+            return  # another MODEL with the same weights and other LoRAs may have been used in between
         comfy.model_management.load_models_gpu([self.patcher], force_full_load=True)
         self.patcher.pre_run()
         self._ready = True

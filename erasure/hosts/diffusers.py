@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from ..denoiser import Cond, Denoiser
 from ..errors import ErasureError
+from .single_file import Layout, find_layout
 
 _LEAST_ALPHA = 4.9e-8  # zero-terminal-SNR schedules end at 0, where sigma would be infinite
-_PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 
 
 class DiffusersDenoiser(Denoiser):
@@ -149,67 +148,55 @@ def load_pipeline(path: str | Path, device: str = "auto", dtype: str = "auto", c
     """A diffusers pipeline from a folder or a single `.safetensors` checkpoint; never from the network.
 
     Args:
-        config: diffusers folder that describes a single-file checkpoint (its tokenizer and configs); needed for one.
+        config: what describes a single-file checkpoint, see `single_file.find_layout`.
 
     Raises:
-        ErasureError: no such file, a pickled checkpoint, not a pipeline, or a configuration that is not on disk.
+        ErasureError: no such file, a pickled checkpoint, not a pipeline, a checkpoint of no known family, or a
+            configuration that is not on disk.
     """
     path, where = Path(path), pick_device(device)
     torch_dtype = pick_dtype(dtype, where)
-    kind = _pipeline_kind(path)
-    if path.is_file() and config is None:  # diffusers would look for one on the network
-        raise ErasureError("model", f"'{path.name}' is a single file without its configuration", "Pass --model-config with a diffusers folder of the same model family.")
+    if not path.exists():
+        raise ErasureError("model", f"'{path}' does not exist", "Use 'demo', a diffusers folder or a .safetensors checkpoint.")
+    layout = find_layout(path, config) if path.is_file() else None
+    kind = _pipeline_kind(layout.folder, "model-config") if layout else _pipeline_kind(path, "model")
     try:
-        pipeline = _read_pipeline(path, kind, torch_dtype, config)
+        pipeline = _read_pipeline(path, kind, torch_dtype, layout).to(where)  # where a missing weight shows
     except Exception as error:
         remedy = "Give a diffusers folder with safetensors weights, or a checkpoint that fits its --model-config."
         reason = (str(error).splitlines() or [""])[0][:200]
         raise ErasureError("model", f"'{path}' does not load ({type(error).__name__}: {reason})", remedy) from error
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(where)
+    return pipeline
 
 
-def _read_pipeline(path: Path, kind: str, torch_dtype: torch.dtype, config):
+def _read_pipeline(path: Path, kind: str, torch_dtype: torch.dtype, layout: Layout | None):
     import diffusers
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     options = {"dtype": torch_dtype, "local_files_only": True}
     pipeline_class = getattr(diffusers, kind)
-    if path.is_file():
-        return pipeline_class.from_single_file(str(path), config=str(config), **options)
+    if layout:
+        return pipeline_class.from_single_file(str(path), config=str(layout.folder), **layout.components(), **options)
     if kind == "StableDiffusionPipeline":  # the checker would be loaded only to be ignored
         options |= {"safety_checker": None, "requires_safety_checker": False}
     return pipeline_class.from_pretrained(path, use_safetensors=True, **options)
 
 
-def _pipeline_kind(path: Path) -> str:
-    """Pipeline class name that `path` asks for; refuses what cannot or must not be loaded, before loading it."""
-    if not path.exists():
-        raise ErasureError("model", f"'{path}' does not exist", "Use 'demo', a diffusers folder or a .safetensors checkpoint.")
-    if path.is_file():
-        if path.suffix in _PICKLE_SUFFIXES:
-            raise ErasureError("model", f"'{path.name}' is a pickled checkpoint, which can run code when it loads", "Convert it to .safetensors.")
-        keys = _safetensors_keys(path)
-        return "StableDiffusionXLPipeline" if any(k.startswith("conditioner.") for k in keys) else "StableDiffusionPipeline"
-    index = path / "model_index.json"
+def _pipeline_kind(folder: Path, field: str) -> str:
+    """Pipeline class name that a diffusers folder asks for; refuses others before anything is loaded."""
+    index = folder / "model_index.json"
     if not index.is_file():
-        raise ErasureError("model", f"'{path}' has no model_index.json", "Use a diffusers folder or a .safetensors checkpoint.")
+        raise ErasureError(field, f"'{folder}' has no model_index.json", "Use a diffusers folder, or as the model a .safetensors checkpoint.")
     try:
         kind = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
     except (ValueError, TypeError, KeyError) as error:
-        raise ErasureError("model", f"'{index}' is damaged", "Copy the model again.") from error
+        raise ErasureError(field, f"'{index}' is damaged", "Copy the model again.") from error
     if kind not in ("StableDiffusionPipeline", "StableDiffusionXLPipeline"):
-        raise ErasureError("model", f"'{path}' holds a {kind or 'unknown pipeline'}", "Use a Stable Diffusion 1.x, 2.x or XL pipeline.")
+        raise ErasureError(field, f"'{folder}' holds a {kind or 'unknown pipeline'}", "Use a Stable Diffusion 1.x, 2.x or XL pipeline.")
     return kind
-
-
-def _safetensors_keys(path: Path) -> list[str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return list(file.keys())
-    except Exception as error:
-        raise ErasureError("model", f"'{path.name}' is not a safetensors file", "Use a .safetensors checkpoint.") from error

@@ -81,6 +81,13 @@ def thumbnail(before: Tensor, after: Tensor, size: int = 256) -> bytes:
     return buffer.getvalue()
 
 
+def png_bytes(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures one under the other, centred."""
     width = max(p.width for p in pictures)

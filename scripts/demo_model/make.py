@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-STAGES = ("render", "judge", "vae", "text", "unet", "export", "evaluate")
-STEPS = {"judge": 2200, "vae": 1800, "text": 1200, "unet": 3800}
+STAGES = ("render", "judge", "vae", "text", "unet", "decoder", "export", "evaluate")
+STEPS = {"judge": 2200, "vae": 3800, "text": 1200, "unet": 6400, "decoder": 900}
 
 
 def main() -> None:
@@ -54,6 +54,10 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
         import train_unet
 
         train_unet.run(work, steps)
+    elif stage == "decoder":
+        import train_vae
+
+        train_vae.run_decoder(work, steps)
     elif stage == "export":
         import export
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import fast_norm
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,7 @@ from pictures import Pictures
 CHANNELS = (32, 32, 64, 128)
 GROUPS = 8  # 32 groups of one channel would forget the colour of flat areas
 BATCH, PEAK_RATE, KL_WEIGHT, CHROMA_WEIGHT = 8, 1.5e-3, 2e-6, 2.0
+DECODER_RATE = 8e-4
 CROP, CROPPED_SHARE = 64, 0.75  # most steps see twice as many crops at half the cost
 
 
@@ -63,22 +65,37 @@ def batch_of(pictures: Pictures, cropped: bool, gen: torch.Generator) -> Tensor:
 
 def run(work_dir: Path, steps: int, seed: int = 1) -> None:
     """Train to `steps`, resuming from `vae.pt`; every 200 steps the state is saved."""
-    torch.manual_seed(seed)
     fast_norm.install()
-    vae, pictures, path = build(), Pictures(work_dir), work_dir / "vae.pt"
+    torch.manual_seed(seed)
+    _train(build(), "vae", work_dir, steps, PEAK_RATE, CROPPED_SHARE, seed)
+
+
+def run_decoder(work_dir: Path, steps: int, seed: int = 5) -> None:
+    """Train the decoder of the whitened `vae.safetensors` alone, on whole pictures: latents, and a UNet trained on them, stay valid."""
+    fast_norm.install()
+    vae = build()
+    vae.load_state_dict(load_file(work_dir / "vae.safetensors"))
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    average = _train(vae, "decoder", work_dir, steps, DECODER_RATE, 0.0, seed)
+    save_file({k: v.contiguous() for k, v in average.weights.items()}, work_dir / "vae.safetensors")
+
+
+def _train(vae: AutoencoderKL, name: str, work_dir: Path, steps: int, peak_rate: float, cropped_share: float, seed: int) -> Average:
+    pictures, path = Pictures(work_dir), work_dir / f"{name}.pt"
     vae.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW([p for p in vae.parameters() if p.requires_grad], lr=peak_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     average, start = Average(vae, 0.995), 0
     if state := load_state(path):
         vae.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average.weights, average.steps, start = state["average"], state["step"], state["step"]
-    progress = Progress("vae", steps, work_dir / "vae.jsonl", start)
+    progress = Progress(name, steps, work_dir / f"{name}.jsonl", start)
     for step in range(start, steps):
         gen = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        images = batch_of(pictures, step / steps < CROPPED_SHARE, gen)
+        images = batch_of(pictures, step / steps < cropped_share, gen)
         for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, 3e-5, 100)
+            group["lr"] = cosine_rate(step, steps, peak_rate, 3e-5, 100)
         with torch.autocast("cpu", torch.bfloat16):
             loss, mse = loss_of(vae, images.contiguous(memory_format=torch.channels_last), gen)
         optimizer.zero_grad(set_to_none=True)
@@ -89,10 +106,11 @@ def run(work_dir: Path, steps: int, seed: int = 1) -> None:
         progress(step + 1, loss=loss.item(), psnr=(-10 * torch.log10(mse / 4)).item())
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save_state(path, {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "average": average.weights, "step": step + 1})
+    return average
 
 
 if __name__ == "__main__":
     import sys
 
     torch.set_num_threads(int(sys.argv[3]))
-    run(Path(sys.argv[1]), int(sys.argv[2]))
+    (run_decoder if len(sys.argv) > 4 else run)(Path(sys.argv[1]), int(sys.argv[2]))
