@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension
 
-from . import advanced, apply, before_after, concept_space, demo, probe, save, train
+from . import advanced, apply, before_after, concept_space, demo, probe, routes, save, train
 
 NODES = (
     demo.LoadErasureDemo, concept_space.LoadConceptSpace, train.AdversarialEraseTrain, advanced.EraseAdvanced, apply.ApplyErasedLoRA,
@@ -13,3 +13,6 @@ NODES = (
 class ErasureExtension(ComfyExtension):
     async def get_node_list(self):
         return list(NODES)
+
+
+routes.register()

@@ -8,6 +8,7 @@ from ..erasure.config import fields_by_name
 from ..erasure.errors import ErasureError
 from ..erasure.hosts.comfy import ComfyTextEncoder
 from .common import CATEGORY, ConceptSpaceSocket, SpaceChoice, check_choice, lines, stages, vocabulary_folder, widget
+from .search import remember
 
 OWN = "own words"
 
@@ -77,7 +78,7 @@ class LoadConceptSpace(io.ComfyNode):
         if vocabulary != OWN and mine:
             space = space.with_words(encoder, mine)
         choice = SpaceChoice(space, vocabulary, excluded, protected, {"candidates": candidates, "centers": centers})
-        summary = _summary(encoder, choice, concept.strip(), candidates)
+        summary = _summary(encoder, choice, concept.strip(), candidates, str(cls.hidden.unique_id))
         return io.NodeOutput(choice, summary, ui={"text": (summary,)})
 
 
@@ -93,13 +94,15 @@ def _source(vocabulary: str, mine: tuple[str, ...]):
     return path
 
 
-def _summary(encoder: ComfyTextEncoder, choice: SpaceChoice, concept: str, top_k: int) -> str:
+def _summary(encoder: ComfyTextEncoder, choice: SpaceChoice, concept: str, top_k: int, node: str) -> str:
     space = choice.space
+    remember(node, choice.source, space)
     parts = [f"{len(space)} concepts from '{choice.source}'"]
     if concept:
         left = space.without(encoder, [concept], choice.exclude)
-        near = left.nearest(encoder.encode([concept]), min(top_k, 12))
-        parts.append(f"nearest to '{concept}': {', '.join(near.words)}")
+        near = left.nearest(encoder.encode([concept]), min(top_k, 120))
+        remember(node, choice.source, space, concept, near)
+        parts.append(f"nearest to '{concept}': {', '.join(near.words[:12])}")
         for word, reason in list(left.excluded.items())[:12]:
             parts.append(f"left out: {word} ({reason})")
     elif choice.exclude:

@@ -11,7 +11,7 @@ def load_denoiser(model: str, device: str = "auto", dtype: str = "auto", config:
     """'demo', a diffusers folder or a `.safetensors` checkpoint as a Denoiser.
 
     Args:
-        config: diffusers folder that describes a single-file checkpoint.
+        config: diffusers folder, or name of a shipped layout, that describes a single-file checkpoint (default: found from its header).
 
     Raises:
         ErasureError: see `hosts.diffusers.load_pipeline`.

@@ -34,12 +34,13 @@ class _Family:
     guidance: float | None = None
 
 
-# by the name of ComfyUI's model class; the first that a model's class or one of its bases is called decides
+# by the names of ComfyUI's configuration and model classes; the first name that a class or one of its bases has decides
 _FAMILIES = {
     "SDXL": _Family("stable-diffusion-xl-v1-base", "sdxl_1.0", 1024),
     "SDXLRefiner": _Family("stable-diffusion-xl-v1-refiner", "sdxl_1.0", 1024),
-    "SD3": _Family("stable-diffusion-3-medium", "sd3", 1024),
-    "Flux": _Family("Flux.1-dev", "flux1", 1024, guidance=1.0),  # distilled: its guidance is an input, not a second prediction
+    "SD3": _Family("stable-diffusion-3-m", "sd3", 1024),
+    "Flux": _Family("flux-1-dev", "flux1", 1024, guidance=1.0),  # distilled: its guidance is an input, not a second prediction
+    "SD20": _Family("stable-diffusion-v2-768-v", "sd_2.1", 768),
     "BaseModel": _Family("stable-diffusion-v1", "sd_1.5", 512),
 }
 
@@ -108,8 +109,8 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
             raise ErasureError("model", "nothing is wired in", "Connect a MODEL.")
         self.patcher, self.vae, self.network = model, vae, model.model.diffusion_model
         base, config = model.model, model.model.model_config
-        family = next(_FAMILIES[c.__name__] for c in type(base).__mro__ if c.__name__ in _FAMILIES)
-        self.architecture, self.base_version = _named(family, config)
+        family = next(_FAMILIES[c.__name__] for c in (*type(config).__mro__, *type(base).__mro__) if c.__name__ in _FAMILIES)
+        self.architecture, self.base_version = family.architecture, family.version
         side = side or getattr(config, "native_side", family.side)
         ratio = getattr(base.latent_format, "spacial_downscale_ratio", 8)
         if base.latent_format.latent_dimensions != 2:
@@ -255,13 +256,6 @@ def _escape(prompt: str) -> str:
     return re.sub(r"([()])", r"\\\1", prompt.replace("\\", " ")).replace("embedding:", "embedding ")
 
 
-def _named(family: _Family, config) -> tuple[str, str]:
-    """(ModelSpec architecture, ss_base_model_version): SD 2.x shares its model class with SD 1.x."""
-    if family.version == "sd_1.5" and config.unet_config.get("context_dim") == 1024:
-        return "stable-diffusion-v2-768-v", "sd_2.1"
-    return family.architecture, family.version
-
-
 def _is_native(key: str, name: str) -> bool:
     return key == "lora_unet_" + name.replace(".", "_")
 
@@ -277,9 +271,13 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
 
 
 def _recomputed(forward):
+    """`forward` that keeps its inputs instead of its activations. It works on copies: some blocks change their inputs in place."""
     from torch.utils.checkpoint import checkpoint
 
+    def on_copies(*args, **kwargs):
+        return forward(*(a.clone() if isinstance(a, Tensor) else a for a in args), **{k: v.clone() if isinstance(v, Tensor) else v for k, v in kwargs.items()})
+
     def run(*args, **kwargs):
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs) if torch.is_grad_enabled() else forward(*args, **kwargs)
+        return checkpoint(on_copies, *args, use_reentrant=False, **kwargs) if torch.is_grad_enabled() else forward(*args, **kwargs)
 
     return run

@@ -1,0 +1,280 @@
+"""Write example_workflows/*.json: `python scripts/example_workflows.py --server http://127.0.0.1:8188`.
+
+The graphs are written down here once; the running server tells names, order and defaults of the inputs. With
+`--pictures` each graph that runs on the demo model is executed and its last picture becomes the thumbnail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+
+
+class Server:
+    """The few calls needed."""
+
+    def __init__(self, url: str):
+        self.url = url
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path) as answer:
+            return answer.read()
+
+    def run(self, prompt: dict) -> dict:
+        """Execute an API-format prompt and return its history entry."""
+        body = json.dumps({"prompt": prompt}).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + "/prompt", body, {"Content-Type": "application/json"})) as answer:
+            number = json.loads(answer.read())["prompt_id"]
+        while True:
+            history = json.loads(self.get(f"/history/{number}"))
+            if number in history:
+                return history[number]
+            time.sleep(0.5)
+
+
+class Graph:
+    """A workflow in the making. `add` returns the node; `node[i]` is its i-th output."""
+
+    def __init__(self, info: dict):
+        self.info, self.nodes, self.links = info, [], []
+
+    def add(self, kind: str, pos: tuple[int, int], size: tuple[int, int], title: str = "", **values) -> Node:
+        node = Node(self, len(self.nodes) + 1, kind, pos, size, title, values)
+        self.nodes.append(node)
+        return node
+
+    def note(self, pos: tuple[int, int], size: tuple[int, int], text: str) -> None:
+        self.add("MarkdownNote", pos, size, "What to do", text=text)
+
+    def ui(self) -> dict:
+        """The format that the browser opens."""
+        self.links = []
+        made = [node.ui() for node in self.nodes]
+        for number, source, slot, target, place, kind in self.links:
+            made[source - 1]["outputs"][slot]["links"].append(number)
+        return {"id": str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(made, sort_keys=True))), "revision": 0, "last_node_id": len(made), "last_link_id": len(self.links),
+                "nodes": made, "links": self.links, "groups": [], "config": {}, "extra": {}, "version": 0.4}
+
+    def api(self) -> dict:
+        """The format that the server executes."""
+        return {str(n.number): {"class_type": n.kind, "inputs": n.api()} for n in self.nodes if n.kind != "MarkdownNote"}
+
+
+class Node:
+    def __init__(self, graph: Graph, number: int, kind: str, pos, size, title: str, values: dict):
+        self.graph, self.number, self.kind, self.pos, self.size, self.title, self.values = graph, number, kind, pos, size, title, values
+
+    def __getitem__(self, slot: int) -> tuple[Node, int]:
+        return self, slot
+
+    def inputs(self) -> list[tuple[str, str, dict, bool]]:
+        """(name, type, options, optional) in the order of the node."""
+        if self.kind == "MarkdownNote":
+            return [("text", "STRING", {}, False)]
+        spec = self.graph.info[self.kind]["input"]
+        rows = []
+        for part in ("required", "optional"):
+            for name, (kind, *options) in spec.get(part, {}).items():
+                options = options[0] if options else {}
+                if isinstance(kind, list):
+                    kind, options = "COMBO", {"options": kind, **options}
+                rows.append((name, kind, options, part == "optional"))
+        return rows
+
+    def value(self, name: str, options: dict):
+        if name in self.values:
+            return self.values[name]
+        return options.get("default", (options.get("options") or [""])[0])
+
+    def api(self) -> dict:
+        found = {}
+        for name, kind, options, optional in self.inputs():
+            value = self.values.get(name)
+            if isinstance(value, tuple):
+                found[name] = [str(value[0].number), value[1]]
+            elif kind in WIDGETS:
+                found[name] = self.value(name, options)
+        return found
+
+    def ui(self) -> dict:
+        sockets, widgets = [], []
+        for name, kind, options, optional in self.inputs():
+            is_widget, value = kind in WIDGETS, self.values.get(name)
+            if is_widget:
+                widgets.append(self.value(name, options))
+                if options.get("control_after_generate") or (self.kind == "KSampler" and name == "seed"):
+                    widgets.append("fixed")
+            if self.kind == "MarkdownNote":
+                continue
+            socket = {"name": name, "type": kind, "link": None} | ({"widget": {"name": name}} if is_widget else {}) | ({"shape": 7} if optional else {})
+            if isinstance(value, tuple):
+                source, slot = value
+                number = len(self.graph.links) + 1
+                socket["link"] = number
+                self.graph.links.append([number, source.number, slot, self.number, len(sockets), self.graph.info[source.kind]["output"][slot]])
+            sockets.append(socket)
+        outputs = [] if self.kind == "MarkdownNote" else self.graph.info[self.kind]
+        if outputs:
+            outputs = [{"name": n, "type": t, "links": []} for n, t in zip(outputs["output_name"], outputs["output"])]
+        made = {"id": self.number, "type": self.kind, "pos": list(self.pos), "size": list(self.size), "flags": {}, "order": self.number - 1, "mode": 0,
+                "inputs": sockets, "outputs": outputs, "properties": {"Node name for S&R": self.kind}, "widgets_values": widgets}
+        return made | ({"title": self.title} if self.title else {})
+
+
+def demo(g: Graph, words: str, concept: str, protect: str = ""):
+    """Model and concept space, at the left of every demo graph."""
+    base = g.add("LoadErasureDemo", (20, 250), (260, 70))
+    space = g.add("LoadConceptSpace", (20, 370), (320, 420), clip=base[1], vocabulary=words, concept=concept.split("\n")[0], protect=protect)
+    return base, space
+
+
+def draw(g: Graph, base: Node, model, prompts: list[str], left: int, top: int, seed: int = 7) -> tuple:
+    """Pictures of the prompts with `model`, joined into one batch."""
+    empty = g.add("CLIPTextEncode", (left, top), (220, 90), "empty prompt", clip=base[1], text="")
+    latent = g.add("EmptyLatentImage", (left, top + 130), (220, 110), width=128, height=128, batch_size=3)
+    images = None
+    for i, prompt in enumerate(prompts):
+        text = g.add("CLIPTextEncode", (left + 250, top + i * 330), (240, 90), prompt, clip=base[1], text=prompt)
+        sampled = g.add("KSampler", (left + 520, top + i * 330), (260, 280), model=model, positive=text[0], negative=empty[0], latent_image=latent[0], seed=seed, steps=20, cfg=4.0,
+                        sampler_name="ddim", scheduler="normal", denoise=1.0)
+        decoded = g.add("VAEDecode", (left + 810, top + i * 330), (160, 50), samples=sampled[0], vae=base[2])
+        images = decoded[0] if images is None else g.add("ImageBatch", (left + 810, top + i * 330 + 90), (160, 50), image1=images, image2=decoded[0])[0]
+    return images
+
+
+def erase_an_object(info: dict) -> Graph:
+    g = Graph(info)
+    g.note((20, -40), (560, 240), "## Erase an object\n\nPress **Run**. A tiny model that ships with the pack forgets what a *fuel pump* is, in about two minutes on two CPU cores, and keeps everything else.\n\n"
+           "- *Adversarial Erase Train* shows the fuel pump fading.\n- *Before / After* compares pictures drawn with the same seeds: the pump is gone, the bus stays.\n- *Save Erased LoRA* writes an ordinary LoRA into `output/loras`.\n\n"
+           "Change **concept** to erase something else ('church', 'banana', 'ink style').")
+    base, space = demo(g, "demo", "fuel pump")
+    train = g.add("AdversarialEraseTrain", (380, 250), (380, 560), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="fuel pump")
+    before = draw(g, base, base[0], ["a fuel pump", "a bus"], 800, -480)
+    after = draw(g, base, train[1], ["a fuel pump", "a bus"], 800, 250)
+    g.add("BeforeAfter", (1830, 0), (560, 520), before=before, after=after, labels="a fuel pump\na bus", title="'fuel pump' erased")
+    g.add("SaveErasedLoRA", (1830, 580), (360, 330), lora=train[0], before=before, after=after, name="demo/fuel pump", notes="Made with the demo model.")
+    return g
+
+
+def erase_a_style(info: dict) -> Graph:
+    g = Graph(info)
+    g.note((20, -40), (560, 240), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things, so *Erase Advanced Settings* gives several **templates**: "
+           "prompts in which the style occurs. `{}` stands for the concept, and what stands around it is kept.")
+    base, space = demo(g, "demo", "ink style")
+    advanced = g.add("EraseAdvanced", (20, 830), (340, 760), templates=STYLE_TEMPLATES)
+    train = g.add("AdversarialEraseTrain", (380, 250), (380, 560), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="ink style", steps=400)
+    before = draw(g, base, base[0], ["a cat in ink style", "a cat in pencil sketch style"], 800, -480)
+    after = draw(g, base, train[1], ["a cat in ink style", "a cat in pencil sketch style"], 800, 250)
+    g.add("BeforeAfter", (1830, 0), (560, 520), before=before, after=after, labels="a cat in ink style\na cat in pencil sketch style", title="'ink style' erased")
+    g.add("SaveErasedLoRA", (1830, 580), (360, 330), lora=train[0], before=before, after=after, name="demo/ink style", notes="Made with the demo model.")
+    return g
+
+
+def see_the_damage(info: dict) -> Graph:
+    g = Graph(info)
+    g.note((20, -40), (560, 240), "## See the damage before you train\n\nPress **Run**. *Sensitivity Probe* tries a short erasure of a *dog*, throws it away, and shows which concepts it harmed most.\n\n"
+           "Write those you care about into **protect** of *Load Concept Space* and train with that.")
+    base, space = demo(g, "demo", "dog")
+    g.add("SensitivityProbe", (380, 250), (820, 640), model=base[0], clip=base[1], concept_space=space[0], concept="dog")
+    return g
+
+
+def compare_recipes(info: dict) -> Graph:
+    g = Graph(info)
+    g.note((20, -40), (560, 240), "## Compare recipes\n\nPress **Run**. The same *dog* is erased twice: without any protection (`esd`) and with adversarial preservation (`ap-ranked`). "
+           "The two spectra show what each of them costs the other concepts: the lower the curve, the better.")
+    base, space = demo(g, "demo", "dog")
+    for i, recipe in enumerate(("esd", "ap-ranked")):
+        train = g.add("AdversarialEraseTrain", (380, 250 + i * 640), (380, 560), recipe, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="dog", recipe=recipe, steps=150, preview_every=0)
+        g.add("SensitivityProbe", (800, 250 + i * 640), (760, 560), recipe, model=base[0], clip=base[1], concept_space=space[0], lora=train[0])
+    return g
+
+
+def stack_two_erasers(info: dict) -> Graph:
+    g = Graph(info)
+    g.note((20, -40), (560, 240), "## Stack two erasers\n\nPress **Run**. Two erasers are trained one after the other, a *banana* and a *guitar*, and loaded together: erasers add up like any other LoRA.\n\n"
+           "*Apply Erased LoRA* takes a file as well: choose one in **lora_name**.")
+    base, space = demo(g, "demo", "banana")
+    model = base[0]
+    for i, concept in enumerate(("banana", "guitar")):
+        train = g.add("AdversarialEraseTrain", (380, 250 + i * 640), (380, 560), concept, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept=concept, steps=200, preview_every=0)
+        model = g.add("ApplyErasedLoRA", (800, 250 + i * 640), (320, 220), model=model, clip=base[1], lora=train[0])[0]
+    prompts = ["a banana", "a guitar", "a cat"]
+    before, after = draw(g, base, base[0], prompts, 1160, -760), draw(g, base, model, prompts, 1160, 300)
+    g.add("BeforeAfter", (2190, 0), (560, 620), before=before, after=after, labels="\n".join(prompts), title="'banana' and 'guitar' erased by two LoRAs")
+    return g
+
+
+def use_on_your_checkpoint(info: dict) -> Graph:
+    g = Graph(info)
+    g.note((20, -60), (600, 260), "## Use it on SD 1.5 or SDXL\n\n1. Choose your checkpoint.\n2. Write what to erase into **concept**.\n3. Press **Run**; the eraser is saved into `output/loras`.\n\n"
+           "For SDXL set width and height to 1024. If memory is short: in *Erase Advanced Settings* lower **training_side** (512 for SDXL) and switch **gradient_checkpointing** on.")
+    base = g.add("CheckpointLoaderSimple", (20, 250), (320, 100))
+    space = g.add("LoadConceptSpace", (20, 400), (320, 420), clip=base[1], vocabulary="english", concept="Vincent van Gogh")
+    advanced = g.add("EraseAdvanced", (20, 860), (340, 760), templates="{}\na painting by {}\nart in the style of {}")
+    train = g.add("AdversarialEraseTrain", (380, 250), (380, 560), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="Vincent van Gogh")
+    empty = g.add("CLIPTextEncode", (800, 250), (220, 90), "empty prompt", clip=base[1], text="")
+    text = g.add("CLIPTextEncode", (800, 380), (220, 120), clip=base[1], text="a painting of a village at night by Vincent van Gogh")
+    latent = g.add("EmptyLatentImage", (800, 540), (220, 110), width=512, height=512, batch_size=1)
+    pictures = []
+    for i, model in enumerate((base[0], train[1])):
+        sampled = g.add("KSampler", (1060, 250 + i * 340), (260, 280), model=model, positive=text[0], negative=empty[0], latent_image=latent[0], seed=7)
+        pictures.append(g.add("VAEDecode", (1350, 250 + i * 340), (160, 50), samples=sampled[0], vae=base[2])[0])
+    g.add("BeforeAfter", (1550, 0), (560, 520), before=pictures[0], after=pictures[1], labels="by Vincent van Gogh", title="'Vincent van Gogh' erased")
+    g.add("SaveErasedLoRA", (1550, 580), (360, 330), lora=train[0], before=pictures[0], after=pictures[1], name="Vincent van Gogh eraser")
+    return g
+
+
+STYLE_TEMPLATES = "{}\na dog in {}\na car in {}\na house in {}\na banana in {}\na face in {}\na guitar in {}\na picture in {}"
+GRAPHS = {f.__name__: f for f in (erase_an_object, erase_a_style, see_the_damage, compare_recipes, stack_two_erasers, use_on_your_checkpoint)}
+
+
+def thumbnail(server: Server, outputs: dict) -> bytes:
+    """The largest picture a graph showed, as a JPEG."""
+    from PIL import Image
+
+    best = None
+    for node in outputs.values():
+        for image in [*node.get("images", []), *node.get("a_images", [])]:
+            picture = Image.open(io.BytesIO(server.get(f"/view?filename={urllib.request.quote(image['filename'])}&subfolder={image['subfolder']}&type={image['type']}")))
+            if best is None or picture.width * picture.height > best.width * best.height:
+                best = picture
+    best = best.convert("RGB")
+    best.thumbnail((640, 640))
+    buffer = io.BytesIO()
+    best.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", default="http://127.0.0.1:8188")
+    parser.add_argument("--pictures", action="store_true", help="run the demo graphs and make the thumbnails")
+    parser.add_argument("--only", nargs="*", default=list(GRAPHS), choices=list(GRAPHS))
+    args = parser.parse_args()
+    server = Server(args.server)
+    info = json.loads(server.get("/object_info"))
+    FOLDER.mkdir(exist_ok=True)
+    for name in args.only:
+        graph = GRAPHS[name](info)
+        (FOLDER / f"{name}.json").write_text(json.dumps(graph.ui(), indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {name}.json", flush=True)
+        if args.pictures and name != "use_on_your_checkpoint":
+            began = time.time()
+            entry = server.run(graph.api())
+            if entry["status"]["status_str"] != "success":
+                raise SystemExit(f"{name}: {entry['status']}")
+            (FOLDER / f"{name}.jpg").write_bytes(thumbnail(server, entry["outputs"]))
+            print(f"ran {name} in {time.time() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
