@@ -21,7 +21,8 @@ REQUIREMENTS = {
     "demo": ("requirements.txt", "requirements-cli.txt"),
     "test": ("requirements.txt", "requirements-cli.txt", "requirements-test.txt"),
 }
-COMMANDS = {"demo": ["-m", "erasure", "demo"], "test": ["-m", "pytest"]}
+WITHOUT_DEPENDENCIES = {"demo": (), "test": ("requirements-test-no-deps.txt",)}
+COMMANDS = {"demo": ["-m", "erasure", "demo"], "test": ["-m", "pytest", "-n", "2", "--dist", "loadgroup"]}
 
 
 def main() -> int:
@@ -37,16 +38,16 @@ def main() -> int:
         print("Python 3.10 or newer is needed.", file=sys.stderr)
         return 2
     python = prepare(Path(args.venv), args.what, args.cpu)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"} | ({"OMP_NUM_THREADS": "1"} if args.what == "test" else {})  # one thread for each of two workers
     return subprocess.call([str(python), *COMMANDS[args.what], *rest], cwd=ROOT, env=environment)
 
 
 def prepare(folder: Path, what: str, cpu: bool) -> Path:
     """Make or bring up to date the environment; returns its Python. Skipped when nothing has changed."""
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    files = [ROOT / name for name in REQUIREMENTS[what]]
+    files, alone = ([ROOT / name for name in names[what]] for names in (REQUIREMENTS, WITHOUT_DEPENDENCIES))
     stamp = folder / f"installed-{what}.txt"
-    wanted = hashlib.sha256("".join([TORCH, *(f.read_text() for f in files)]).encode()).hexdigest()
+    wanted = hashlib.sha256("".join([TORCH, *(f.read_text() for f in (*files, *alone))]).encode()).hexdigest()
     if python.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return python
     print(f"Preparing {folder} (once; torch is a large download) ...", flush=True)
@@ -54,6 +55,8 @@ def prepare(folder: Path, what: str, cpu: bool) -> Path:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.check_call([*pip, TORCH, *(["--index-url", CPU_INDEX] if cpu else [])])
     subprocess.check_call([*pip, *(part for f in files for part in ("-r", str(f)))])
+    for file in alone:
+        subprocess.check_call([*pip, "--no-deps", "-r", str(file)])
     stamp.write_text(wanted)
     return python
 
