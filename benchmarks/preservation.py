@@ -17,6 +17,8 @@ import statistics
 import sys
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from erasure.evaluation.judge import Judge  # noqa: E402
@@ -32,7 +34,7 @@ STYLES = ("ink style", "pencil sketch style")
 RECIPES = ("esd", "fixed", "random", "nearest", "pgd", "ap", "ap-ranked")
 SEEDS = (0, 1, 2)
 GOAL, CHECK_EVERY, STEPS = 0.05, 20, 400
-STYLE_TEMPLATES = ("{}", "a dog in {}", "a car in {}", "a picture in {}")
+STYLE_TEMPLATES = ("{}", "a dog in {}", "a car in {}", "a house in {}", "a banana in {}", "a face in {}", "a guitar in {}", "a picture in {}")
 COMMON = {"steps": STEPS, "weighting": "uniform"}  # the recipes differ in nothing but the preservation
 SAMPLER = {"steps": 10, "guidance": 4.0}
 
@@ -46,10 +48,9 @@ def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images
 
     def check(event: dict) -> None:
         if event["event"] == "step" and (event["step"] + 1) % CHECK_EVERY == 0:
-            counts = denoiser.forwards
             column = int(concept in STYLES)
-            share = recognised(denoiser, judge, goal_plan, **SAMPLER)[:, column].float().mean().item()
-            denoiser.forwards = counts  # judging is not training
+            with drawing(), denoiser.uncounted():
+                share = recognised(denoiser, judge, goal_plan, **SAMPLER)[:, column].float().mean().item()
             course.append([event["step"] + 1, round(share, 4)])
             if share <= GOAL:
                 trainer.stop()
@@ -57,15 +58,22 @@ def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images
     trainer = EraseTrainer(denoiser, config, check)
     result = trainer.run()
     plan = demo_plan(images, focus=[concept])
-    before = recognised_before(denoiser, judge, plan, **SAMPLER)
-    with result.adapter.on(denoiser):
-        after = recognised(denoiser, judge, plan, **SAMPLER)
+    with drawing():
+        before = recognised_before(denoiser, judge, plan, **SAMPLER)
+        with result.adapter.on(denoiser):
+            after = recognised(denoiser, judge, plan, **SAMPLER)
     scores = summarise(denoiser, result.adapter, plan, before, after, [concept])
     return {
         "concept": concept, "recipe": recipe, "seed": seed, "updates": result.report["steps_done"], "course": course,
         "evaluations_per_update": result.report["forward_equivalents_per_update"], "seconds_training": result.report["seconds"],
         "erased": scores["erased"].get(concept, {}).get("after"), **{k: scores[k]["drop"] for k in ("kept", "worst10", "nearest10")},
+        "sensitivity": scores["sensitivity"]["kept"], "sensitivity10": scores["sensitivity"]["worst10"],
     }
+
+
+def drawing():
+    """Pictures to be judged are drawn in bfloat16, before and after alike: three times faster on a CPU that has it."""
+    return torch.autocast("cpu", torch.bfloat16)
 
 
 def erased_plan(concept: str) -> Plan:
@@ -81,14 +89,16 @@ def write_table(runs: list[dict], path: Path) -> None:
     lines = [
         "# Preservation at equal erasure, embedded model", "",
         f"{len(runs)} runs; each stops when the erased concept is recognised in at most {100 * GOAL:.0f} % of 14 pictures, or after {STEPS} updates. Points of",
-        "accuracy lost (lower is better), mean and standard error over concepts and seeds; command: `make -C benchmarks`.", "",
-        "| preservation | runs | reached | erased accuracy | kept, all | 10 most harmed | 10 nearest | updates | evaluations / update |", "|---|---|---|---|---|---|---|---|---|",
+        "accuracy lost (lower is better), mean and standard error over concepts and seeds; sensitivity x 100: how much the predictions changed,",
+        "100 being as much as the concept itself does. Command: `make -C benchmarks`.", "",
+        "| preservation | runs | reached | erased accuracy | kept, all | 10 most harmed | 10 nearest | sensitivity, all | of the 10 | updates | evaluations / update |", "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for recipe in RECIPES:
         mine = [r for r in runs if r["recipe"] == recipe]
         if mine:
             reached = sum(r["course"][-1][1] <= GOAL for r in mine)
             cells = [_mean(100 * r[k] for r in mine) for k in ("erased", "kept", "worst10", "nearest10")]
+            cells += [_mean((100 * r[k] for r in mine), 2) for k in ("sensitivity", "sensitivity10")]
             cells += [_mean((r["updates"] for r in mine), 0), _mean((r["evaluations_per_update"] for r in mine), 1)]
             lines.append(f"| {recipe} | {len(mine)} | {reached} | " + " | ".join(cells) + " |")
     write_atomic(path, ("\n".join(lines) + "\n").encode())
@@ -104,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default=str(HERE / "runs"), help="folder that keeps one JSON per run")
     parser.add_argument("--shard", default="1/1", help="which part of the runs, as K/N")
-    parser.add_argument("--images", type=int, default=2, help="pictures per kept concept")
+    parser.add_argument("--images", type=int, default=1, help="pictures per kept concept")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--concepts", nargs="+", default=[*OBJECTS, *STYLES])
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
@@ -120,8 +130,6 @@ def main() -> None:
 
 
 def run_shard(args: argparse.Namespace, folder: Path) -> None:
-    import torch
-
     torch.set_num_threads(args.threads)
     denoiser, judge = load_demo("cpu"), Judge.load(JUDGE)
     number, of = map(int, args.shard.split("/"))

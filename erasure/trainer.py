@@ -25,6 +25,7 @@ from .checkpoint import (
 from .concepts import ConceptSpace, build_concept_space
 from .config import Concept, EraseConfig
 from .denoiser import Denoiser
+from .errors import ErasureError
 from .identity import base_facts, check_preserve, run_identity
 from .latents import Request, States, TrajectoryPool
 from .losses import sigma_weights, weighted_mse
@@ -82,7 +83,7 @@ class EraseTrainer:
         self.history: list[dict] = []
         self.step, self.bad_steps, self.rate_scale, self.seconds = 0, 0, 1.0, 0.0
         self.evaluations = {"forwards": 0, "backwards": 0}
-        self.stop_requested = False
+        self.stop_requested, self.checkpointing = False, config.gradient_checkpointing
 
     def stop(self) -> None:
         """Start no further update; `run` then returns what there is and keeps the state."""
@@ -188,15 +189,33 @@ class EraseTrainer:
         if preserver:
             preserver.search(step)
         kept = preserver.states(step, c.preserve_batch) if preserver else None
-        loss_erase, loss_keep, untouched = self._losses(erased, kept)
-        loss = loss_erase + c.preserve_strength * loss_keep
-        stopped = self._descend(loss, len(erased.sigma) + (len(kept.sigma) if kept else 0))
+        stopped, loss, loss_erase, loss_keep, untouched = self._learn(erased, kept)
         self.history.append({
             "step": step, "loss": _number(loss), "erase": _number(loss_erase), "preserve": _number(loss_keep),
             "erased": _number(1 - loss_erase / untouched), "adversarial": list(kept.words) if kept else [],
         })
         self.step += 1
         return stopped
+
+    def _learn(self, erased: States, kept: States | None) -> tuple[str, Tensor, Tensor, Tensor, Tensor]:
+        """Losses and one step of the weights; when memory runs out, once more with gradient checkpointing.
+
+        Raises:
+            ErasureError: even that does not fit.
+        """
+        try:
+            loss_erase, loss_keep, untouched = self._losses(erased, kept)
+            loss = loss_erase + self.config.preserve_strength * loss_keep
+            stopped = self._descend(loss, len(erased.sigma) + (len(kept.sigma) if kept else 0))
+            return stopped, loss, loss_erase, loss_keep, untouched
+        except torch.OutOfMemoryError as error:
+            if self.checkpointing:
+                remedy = "Lower batch_size and preserve_batch, train on smaller pictures, or close other programs."
+                raise ErasureError("memory", "one update does not fit into the GPU memory, not even with gradient checkpointing", remedy) from error
+        self.checkpointing = True
+        self.optimizer.zero_grad(set_to_none=True)
+        self.denoiser.gradient_checkpointing(True)
+        return self._learn(erased, kept)
 
     def _erase_states(self, step: int) -> States:
         """A batch stratified over the concepts: sample i belongs to concept (step * B + i) mod n."""

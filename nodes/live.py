@@ -44,10 +44,7 @@ class LiveTraining:
         self._frames: list[dict] = []
         self._new: dict[str, list] = {"points": [], "frames": []}
         self._found_changed = False
-
-    @property
-    def running(self) -> bool:
-        return self._state["status"] in ("preparing", "running", "stopping")
+        self._first: tuple[int, float] | None = None
 
     def prepare(self, stage: str, done: int, total: int) -> None:
         """Work before the first update."""
@@ -63,7 +60,7 @@ class LiveTraining:
         point = [event["step"] + 1, event["loss"], event["erased"], kept_share(event)]
         with self._lock:
             status = "stopping" if self._state["status"] == "stopping" else "running"
-            self._state |= {"status": status, "stage": "", "step": point[0], "steps": event["steps"], "left": round(event["left"], 1)}
+            self._state |= {"status": status, "stage": "", "step": point[0], "steps": event["steps"], "left": self._left(point[0], event["steps"])}
             self._points.append(point)
             self._new["points"].append(point)
             self._points = _thinned(self._points, _POINTS)
@@ -145,6 +142,14 @@ class LiveTraining:
                 message["found"] = [dict(f) for f in self._found]
             self._new, self._found_changed = {"points": [], "frames": []}, False
         PromptServer.instance.send_sync(EVENT, message)
+
+    def _left(self, done: int, total: int) -> float | None:
+        """Seconds to the end at the pace since the first update, pictures included; what came before says nothing about it."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (done, now)
+        first, begun = self._first
+        return round((now - begun) / (done - first) * (total - done), 1) if done > first else None
 
     def _store(self, name: str, picture: Image.Image) -> dict:
         """Write a picture into the temp folder; returns how /view finds it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..erasure.concepts import BUILT_IN, ConceptSpace
 from ..erasure.concepts.space import bare
-from ..erasure.concepts.vocabulary import load_vocabulary
+from ..erasure.concepts.vocabulary import english_synonyms, load_vocabulary
 from ..erasure.errors import ErasureError
 from .common import vocabulary_folder
 
@@ -55,7 +55,7 @@ def answer(node: str, query: str, vocabulary: str, concept: str) -> dict:
     if loaded is not None and vocabulary and loaded.source != vocabulary:
         loaded = None
     words, note = (loaded.words, "") if loaded else _unencoded(vocabulary)
-    excluded = loaded.excluded if loaded and loaded.concept == concept else {}
+    excluded = loaded.excluded if loaded and loaded.concept == concept else _namesakes(words, concept)
     if query:
         found, kind = _matches(words, query), "matches"
     else:
@@ -89,7 +89,15 @@ def _neighbours(loaded: Loaded, concept: str) -> tuple[list[str], str]:
     if space is None or row is None:
         return [], f"Run once to see the neighbours of '{concept}'."
     near = space.nearest(space.cond[[row]], _NEAR + 1).words
-    return [w for w in near if w != loaded.words[row]], ""
+    named = _namesakes(near, concept)
+    return [w for w in near if w not in named], ""
+
+
+def _namesakes(words: tuple[str, ...], concept: str) -> dict[str, str]:
+    """Words left out because they are the concept or a synonym; those that share its tokens only a run can tell."""
+    wanted = bare(concept) if concept else ""
+    synonyms = english_synonyms().get(wanted, ())
+    return {w: f"is erased ('{concept}')" if bare(w) == wanted else f"synonym of '{concept}'" for w in words if bare(w) == wanted or bare(w) in synonyms}
 
 
 def _unencoded(vocabulary: str) -> tuple[tuple[str, ...], str]:

@@ -88,3 +88,16 @@ def test_bad_vocabularies_name_field_and_remedy(tiny, tmp_path, source):
 def test_nothing_left_is_an_error(tiny):
     with pytest.raises(ErasureError, match="nothing is left"):
         build_concept_space(tiny, ["church"], erased=["church"])
+
+
+def test_objects_are_things_and_artists_are_names(tiny):
+    objects = {w.text for w in load_vocabulary("objects", tiny)}
+    assert {"guitar", "dog", "banana"} <= objects and not {"justice", "running"} & objects
+    artists = [w.text for w in load_vocabulary("artists", tiny)]
+    assert "Vincent van Gogh" in artists and len(artists) > 200 and len({a.lower() for a in artists}) == len(artists)
+
+
+def test_words_are_added_once(tiny):
+    space = build_concept_space(tiny, ["dog", "cat"])
+    assert space.with_words(tiny, ["cat", "bus", "bus"]).words == ("dog", "cat", "bus")
+    assert space.with_words(tiny, ["dog"]) is space

@@ -214,3 +214,21 @@ def test_bad_concepts_name_their_field(tiny, concepts, field):
 def test_config_round_trips_through_json(tiny):
     config = configure(tiny, "ap", [Concept("bus", "car", ("tram",))], templates=("{}", "a {}"))
     assert EraseConfig.from_json(config.to_json()) == config
+
+
+def test_when_memory_runs_out_it_recomputes_activations_and_then_says_what_to_do(tiny, small):
+    direction, switched = tiny.direction, []
+    tiny.gradient_checkpointing = switched.append
+
+    def direction_within(limit):
+        def run(x, sigma, cond):
+            if torch.is_grad_enabled() and switched.count(True) < limit:
+                raise torch.OutOfMemoryError("no memory left")
+            return direction(x, sigma, cond)
+        return run
+
+    tiny.direction = direction_within(1)
+    assert EraseTrainer(tiny, configure(tiny, "esd", ["bus"], **small)).run().stopped == "" and True in switched
+    tiny.direction = direction_within(99)
+    with pytest.raises(ErasureError, match="memory: one update does not fit"):
+        EraseTrainer(tiny, configure(tiny, "esd", ["bus"], **small)).run()

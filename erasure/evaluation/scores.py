@@ -153,11 +153,13 @@ def summarise(denoiser: Denoiser, adapter: ErasureAdapter, plan: Plan, before: T
         if rows:
             units[name] = [round(float(t[rows, column].float().mean()), 4) for t in (before, after)]
     kept = {n: v for n, v in units.items() if n not in dropped}
-    harmed = [n for n in probe(denoiser, adapter, list(kept), latents=2).values if n in kept]
+    sensitivity = {n: v for n, v in probe(denoiser, adapter, list(kept), latents=2).values.items() if n in kept}
+    harmed = list(sensitivity)
     near = build_concept_space(denoiser, list(kept), erased=erased, top_k=10).words if erased else ()
     return {
         "erased": {n: {"before": units[n][0], "after": units[n][1]} for n in erased if n in units},
         "kept": _mean(kept, list(kept)), "worst10": _mean(kept, harmed[:10]), "nearest10": _mean(kept, list(near)),
+        "sensitivity": {"kept": _average(sensitivity, harmed), "worst10": _average(sensitivity, harmed[:10])},
         "excluded": {n: r for n, r in dropped.items()}, "units": units,
     }
 
@@ -171,6 +173,10 @@ def _pictures_of(plan: Plan, name: str, dropped: dict[str, str]) -> tuple[list[i
         if here == name and (name in dropped or other not in dropped):
             rows.append(i)
     return rows, int(is_style)
+
+
+def _average(values: dict[str, float], names: Sequence[str]) -> float:
+    return float(f"{sum(values[n] for n in names) / max(1, len(names)):.4g}")
 
 
 def _mean(units: dict[str, list[float]], names: list[str]) -> dict:

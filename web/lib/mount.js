@@ -4,10 +4,10 @@ import { app } from "./comfy.js";
 /**
  * @param {object} node
  * @param {HTMLElement} element
- * @param {{name?: string, minHeight: number, maxHeight?: number, minWidth?: number}} size
+ * @param {{name?: string, minHeight: number, maxHeight?: number, minWidth?: number, pictures?: boolean}} size `pictures`: the element shows the node's pictures, so core need not
  */
-export function mount(node, element, { name = "concept_erasure_view", minHeight, maxHeight, minWidth = 300 }) {
-  element.classList.add("ce");
+export function mount(node, element, { name = "concept_erasure_view", minHeight, maxHeight, minWidth = 300, pictures = false }) {
+  element.classList.add("ce", "widget-expands"); // the second makes Vue nodes give it what height is left
   element.style.minHeight = `${minHeight}px`;
   const widget = node.addDOMWidget(name, "concept_erasure", element, {
     serialize: false, hideOnZoom: false, margin: 8,
@@ -15,7 +15,7 @@ export function mount(node, element, { name = "concept_erasure_view", minHeight,
     getValue: () => "", setValue: () => {},
   });
   widget.serialize = false;
-  hideCorePreview(node);
+  if (pictures) hideCorePreview(node, element);
   passToCanvas(element);
   node.setSize([Math.max(node.size[0], minWidth), Math.max(node.size[1], node.computeSize()[1])]);
   return widget;
@@ -28,8 +28,25 @@ export function fit(node) {
 }
 
 /** Our widget shows what core would draw below it a second time. (With Vue nodes the style sheet hides that.) */
-function hideCorePreview(node) {
+function hideCorePreview(node, element) {
+  element.classList.add("ce-own-pictures");
   node.onDrawBackground = () => {};
+}
+
+/** Hides core's own line of progress text in a node whose panel says it better. */
+export function hideProgressText(node) {
+  const line = node.widgets?.find((w) => w.name === "$$node-text-preview");
+  if (!line || line.hidden) return;
+  line.hidden = true;
+  line.computeLayoutSize = () => ({ minHeight: 0, maxHeight: 0, minWidth: 0 });
+}
+
+/** Removes core's line of progress text after a run; the next run makes a new one. */
+export function dropProgressText(node) {
+  const at = node.widgets?.findIndex((w) => w.name === "$$node-text-preview") ?? -1;
+  if (at < 0) return;
+  node.widgets[at].onRemove?.();
+  node.widgets.splice(at, 1);
 }
 
 /** Wheel and middle button over a panel belong to the canvas, unless something under the pointer scrolls. */

@@ -9,6 +9,8 @@ export class Curves {
     box.append(...this.boxes.map((chartBox, i) => h("div", { class: "ce-plot" }, this.heads[i], chartBox)));
     this.points = [];
     this.stopTheme = onTheme(() => this.#draw());
+    const placed = new ResizeObserver(() => box.isConnected && (placed.disconnect(), this.#draw())); // colours are known only in the page
+    placed.observe(box);
   }
 
   remove() {
@@ -19,7 +21,7 @@ export class Curves {
   /** @param {number[][]} points rows of step, loss, erased share, kept share */
   show(points) {
     this.points = points;
-    if (!this.plots) this.#draw();
+    if (!this.plots) return;
     const [left, right] = this.#data();
     this.plots[0].setData(left);
     this.plots[1].setData(right);
@@ -47,6 +49,7 @@ export class Curves {
       chart(b, { ...common(b), scales: { x: { time: false }, y: { range: (u, low) => [Math.min(0, Math.max(-1, low ?? 0)), 1.05] } },
         axes: [x(b), axis(b, { size: 38, space: 26, values: (u, ticks) => ticks.map(percent) })], series: [{}, line("red"), line("green")] }, right),
     ];
+    this.#legend(this.points.length - 1);
   }
 
   #legend(at) {

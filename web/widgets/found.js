@@ -3,7 +3,7 @@ import { figure, h } from "../lib/dom.js";
 
 export class Found {
   constructor() {
-    this.title = h("span", { text: "Found and protected" });
+    this.title = h("span", { text: "Most harmed, found and protected" });
     this.hint = h("span", { class: "ce-muted" });
     this.list = h("ol", { class: "ce-found-list ce-scroll", tabindex: "0", "aria-label": "Concepts found most harmed, newest first" });
     this.element = h("div", { class: "ce-found" }, h("div", { class: "ce-legend" }, this.title, this.hint), this.list);
@@ -14,7 +14,8 @@ export class Found {
     const found = state?.found ?? [];
     const measured = found.some((f) => f.harm != null);
     const most = Math.max(1e-9, ...found.map((f) => (measured ? f.harm ?? 0 : f.times)));
-    this.hint.textContent = !found.length ? "" : measured ? "harm: 1 = changed as much as the concept itself matters" : "times chosen";
+    this.hint.textContent = !found.length ? "" : measured ? "harm" : "times chosen";
+    this.hint.title = measured ? "How much its pictures have changed: 1 = as much as the word itself changes a picture" : "";
     const rows = found.map((f) => row(f, measured, most)).reverse();
     if (!rows.length) rows.push(h("li", { class: "ce-muted", text: state ? "The first search is still to come." : "The search will list the concepts it finds harmed most." }));
     this.list.replaceChildren(...rows);

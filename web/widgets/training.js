@@ -1,7 +1,7 @@
 /** The training panel: the erased concept fading, a kept one beside it, curves, what the search finds, stop and keep. */
 import { ask, command, executionId, isThisWorkflow, pictureUrl } from "../lib/comfy.js";
 import { button, clock, h, percent, settled } from "../lib/dom.js";
-import { mount } from "../lib/mount.js";
+import { hideProgressText, mount } from "../lib/mount.js";
 import { Curves } from "./curves.js";
 import { Found } from "./found.js";
 
@@ -35,7 +35,7 @@ class TrainingPanel {
     this.pinned = 0;
     this.reload = settled(() => this.#reload(), 60);
     this.element = this.#build();
-    mount(node, this.element, { minHeight: 470, minWidth: 400 });
+    mount(node, this.element, { minHeight: 470, minWidth: 400, pictures: true });
     this.curves = new Curves(this.chartBox);
     this.show(null);
   }
@@ -65,6 +65,7 @@ class TrainingPanel {
 
   show(state, changed = { frames: true, found: true }) {
     this.state = state;
+    hideProgressText(this.node);
     this.element.dataset.status = state?.status ?? "idle";
     this.#showStatus();
     if (changed.frames) this.#showFrames();
@@ -193,7 +194,7 @@ const moment = (frame) => (frame.step ? `after ${frame.step} updates` : "before"
 function describe(s) {
   if (!s) return "Runs when you queue the graph";
   if (s.status === "preparing") return s.stage ? `Preparing: ${s.stage} ${s.total ? percent(s.done / s.total) : ""}` : "Preparing";
-  if (s.status === "running") return `Update ${s.step} of ${s.steps}, ${clock(s.left)} left`;
+  if (s.status === "running") return `Update ${s.step} of ${s.steps}${s.left == null ? "" : `, ${clock(s.left)} left`}`;
   if (s.status === "stopping") return "Stopping after this update";
   const end = ENDS[s.status] ?? s.status;
   return s.status === "failed" ? `${end}: ${s.message}` : `${end} after ${s.step} of ${s.steps} updates`;
