@@ -1,6 +1,6 @@
 """Does searching for the concept to preserve help? Every preservation, at equal erasure, on the embedded model.
 
-Each run trains until the judge recognises the erased concept in at most 5 % of 14 pictures (two in each style), and
+Each run trains until the judge recognises the erased concept in at most 5 % of 20 pictures (an object in all styles, a style on many objects), and
 is scored at that moment: the accuracy it cost all kept concepts, the 10 that suffer most and the 10 nearest in text
 space. Everything but the preservation is equal. Results are kept run by run, so the benchmark can be interrupted and
 split over processes:
@@ -29,11 +29,12 @@ from erasure.recipes import configure  # noqa: E402
 from erasure.trainer import EraseTrainer  # noqa: E402
 
 HERE = Path(__file__).parent
+TABLE = HERE / "preservation.md"
 OBJECTS = ("fuel pump", "church", "dog", "parachute", "postal horn", "saw", "banana", "ambulance")
 STYLES = ("ink style", "pencil sketch style")
 RECIPES = ("esd", "fixed", "random", "nearest", "pgd", "ap", "ap-ranked")
 SEEDS = (0, 1, 2)
-GOAL, CHECK_EVERY, STEPS = 0.05, 20, 400
+GOAL, PICTURES, CHECK_EVERY, STEPS = 0.05, 20, 20, 300
 STYLE_TEMPLATES = ("{}", "a dog in {}", "a car in {}", "a house in {}", "a banana in {}", "a face in {}", "a guitar in {}", "a picture in {}")
 COMMON = {"steps": STEPS, "weighting": "uniform"}  # the recipes differ in nothing but the preservation
 SAMPLER = {"steps": 10, "guidance": 4.0}
@@ -77,10 +78,10 @@ def drawing():
 
 
 def erased_plan(concept: str) -> Plan:
-    """14 pictures that show the concept: an object in every style, or a style on 14 objects."""
-    plan = demo_plan(7 if concept in STYLES else 1, focus=[concept], seed=2000)  # never the pictures that are scored
+    """`PICTURES` that show the concept: an object in every style, or a style on many objects."""
+    plan = demo_plan(7 if concept in STYLES else 1, focus=[concept], focus_images=PICTURES, seed=2000)  # never the pictures that are scored
     rows = [i for i in range(len(plan.prompts)) if concept in (plan.objects[i], f"{plan.styles[i]} style")]
-    rows = rows[:: max(1, len(rows) // 14)][:14]
+    rows = rows[:: max(1, len(rows) // PICTURES)][:PICTURES]
     return Plan(*(tuple(values[i] for i in rows) for values in (plan.prompts, plan.objects, plan.styles, plan.seeds)))
 
 
@@ -88,7 +89,7 @@ def write_table(runs: list[dict], path: Path) -> None:
     """One row per recipe, means over concepts and seeds with the standard error of the mean."""
     lines = [
         "# Preservation at equal erasure, embedded model", "",
-        f"{len(runs)} runs; each stops when the erased concept is recognised in at most {100 * GOAL:.0f} % of 14 pictures, or after {STEPS} updates. Points of",
+        f"{len(runs)} runs; each stops when the erased concept is recognised in at most {100 * GOAL:.0f} % of {PICTURES} pictures, or after {STEPS} updates. Points of",
         "accuracy lost (lower is better), mean and standard error over concepts and seeds; sensitivity x 100: how much the predictions changed,",
         "100 being as much as the concept itself does. Command: `make -C benchmarks`.", "",
         "| preservation | runs | reached | erased accuracy | kept, all | 10 most harmed | 10 nearest | sensitivity, all | of the 10 | updates | evaluations / update |", "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -124,19 +125,28 @@ def main() -> None:
     folder = Path(args.runs)
     if not args.table:
         run_shard(args, folder)
-    runs = [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
-    write_json(HERE / "preservation.json", runs)
-    write_table(runs, HERE / "preservation.md")
+    runs = known_runs(folder)
+    write_json(TABLE.with_suffix(".json"), runs)
+    write_table(runs, TABLE)
+
+
+def known_runs(folder: Path) -> list[dict]:
+    """Every finished run: those in the committed table, and new ones in `folder`."""
+    kept = TABLE.with_suffix(".json")
+    runs = json.loads(kept.read_text()) if kept.is_file() else []
+    runs += [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
+    return list({(r["concept"], r["recipe"], r["seed"]): r for r in runs}.values())
 
 
 def run_shard(args: argparse.Namespace, folder: Path) -> None:
     torch.set_num_threads(args.threads)
     denoiser, judge = load_demo("cpu"), Judge.load(JUDGE)
     number, of = map(int, args.shard.split("/"))
+    done = {(r["concept"], r["recipe"], r["seed"]) for r in known_runs(folder)}
     jobs = [(c, r, s) for s in args.seeds for c in args.concepts for r in args.recipes]
     for concept, recipe, seed in jobs[number - 1 :: of]:
         path = folder / f"{concept.replace(' ', '-')}.{recipe}.{seed}.json"
-        if not path.is_file():
+        if (concept, recipe, seed) not in done:
             found = run_one(denoiser, judge, concept, recipe, seed, args.images)
             write_json(path, found)
             print({k: found[k] for k in ("concept", "recipe", "seed", "updates", "erased", "kept", "worst10", "nearest10")}, flush=True)
