@@ -79,12 +79,12 @@ def _read_card(path: str, modified: int, size: int) -> dict:
     return {
         **empty,
         "damaged_card": damaged,
-        "problem": "its card is damaged; what it erases is unknown" if damaged else "",
+        "problem": "Its card is damaged: what it erases is unknown." if damaged else "",
         "title": _text(metadata.get("modelspec.title")),
         "author": _text(metadata.get("modelspec.author")),
         "notes": _text(metadata.get("modelspec.description")),
         "license": _text(metadata.get("modelspec.license")),
-        "erases": [{"name": _text(c.get("name")), "target": _text(c.get("target"))} for c in _list(said.get("concepts")) if isinstance(c, dict)],
+        "erases": [{"name": _text(c["name"]), "target": _text(c.get("target"))} for c in _list(said.get("concepts"))],
         "protected": [_text(w) for w in _list(said.get("preserved")) if isinstance(w, str)],
         "recipe": _text(said.get("recipe")),
         "source": _text(said.get("source")),
@@ -129,7 +129,9 @@ def _own_card(metadata: dict) -> tuple[dict, bool]:
         said = json.loads(metadata[CARD_KEY])
     except (ValueError, RecursionError):
         return {}, True
-    return (said, False) if isinstance(said, dict) and isinstance(said.get("concepts"), list) else ({}, True)
+    concepts = said.get("concepts") if isinstance(said, dict) else None
+    whole = isinstance(concepts, list) and concepts and all(isinstance(c, dict) and isinstance(c.get("name"), str) and c["name"] for c in concepts)
+    return (said, False) if whole else ({}, True)
 
 
 def _rank(header: dict) -> int | None:

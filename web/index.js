@@ -6,6 +6,7 @@ import { addApplyCard, addSaveNote, onExecutionError } from "./widgets/eraser.js
 import { addBeforeAfter } from "./widgets/before_after.js";
 import { addPicker } from "./widgets/picker.js";
 import { addSpectrum } from "./widgets/spectrum.js";
+import { addSidebar } from "./widgets/sidebar.js";
 import { addTraining, onTraining } from "./widgets/training.js";
 
 const WIDGETS = {
@@ -20,6 +21,7 @@ app.registerExtension({
   setup() {
     api.addEventListener("concept_erasure.training", ({ detail }) => onTraining(detail));
     api.addEventListener("execution_error", ({ detail }) => onExecutionError(detail));
+    addSidebar();
   },
   nodeCreated(node) {
     WIDGETS[node.comfyClass]?.(node);

@@ -63,12 +63,22 @@ def test_the_pack_loads_whole_and_silently(server):
     assert set(NODES) <= set(info)
     for name in NODES:
         assert info[name]["category"] == "concept erasure" and info[name]["description"]
-        for part in info[name]["input"].values():
+        for part in (info[name]["input"].get(p, {}) for p in ("required", "optional")):
             for key, (_, *options) in part.items():
                 assert options and options[0].get("tooltip"), f"{name}.{key} has no tooltip"
     log = server.log.read_text()
     ours = [line for line in log.splitlines() if "concept-erasure" in line]
     assert ours and not any("FAILED" in line or "rror" in line or "arning" in line for line in ours), ours
+
+
+def test_another_strength_trains_nothing_again(server, erased):
+    """Must be the first to run after `erased`: the server caches what the last graph had."""
+    prompt, _ = erased
+    prompt = json.loads(json.dumps(prompt))
+    prompt["apply"]["inputs"]["strength"] = 0.5
+    entry = server.wait(server.queue(prompt))
+    cached = next(m[1]["nodes"] for m in entry["status"]["messages"] if m[0] == "execution_cached")
+    assert entry["status"]["status_str"] == "success" and "train" in cached and "apply" not in cached
 
 
 def test_the_concept_is_gone_and_another_stays(server, erased, judge):
@@ -97,15 +107,6 @@ def test_training_leaves_the_model_as_it_was(server, erased):
     _, found = erased
     fresh = server.run({"demo": BASE["demo"]} | {k.replace("before-", "fresh-"): json.loads(json.dumps(v).replace("before-", "fresh-")) for k, v in pictures("before-pump", ["demo", 0], "a fuel pump").items()})
     assert torch.equal(server.pictures(fresh["fresh-pump"]), server.pictures(found["before-pump"]))
-
-
-def test_another_strength_trains_nothing_again(server, erased):
-    prompt, _ = erased
-    prompt = json.loads(json.dumps(prompt))
-    prompt["apply"]["inputs"]["strength"] = 0.5
-    entry = server.wait(server.queue(prompt))
-    cached = next(m[1]["nodes"] for m in entry["status"]["messages"] if m[0] == "execution_cached")
-    assert entry["status"]["status_str"] == "success" and "train" in cached and "apply" not in cached
 
 
 def test_a_cancelled_training_keeps_its_work_and_goes_on(server):

@@ -70,6 +70,8 @@ class TrainingPanel {
     this.#showStatus();
     if (changed.frames) this.#showFrames();
     if (changed.found) this.found.show(state);
+    this.chartBox.hidden = !state?.points.length;
+    this.found.element.hidden = !state;
     this.curves.show(state?.points ?? []);
   }
 
@@ -192,7 +194,7 @@ class Tile {
 const moment = (frame) => (frame.step ? `after ${frame.step} updates` : "before");
 
 function describe(s) {
-  if (!s) return "Runs when you queue the graph";
+  if (!s) return "Queue the graph: the concept fades here while it trains";
   if (s.status === "preparing") return s.stage ? `Preparing: ${s.stage} ${s.total ? percent(s.done / s.total) : ""}` : "Preparing";
   if (s.status === "running") return `Update ${s.step} of ${s.steps}${s.left == null ? "" : `, ${clock(s.left)} left`}`;
   if (s.status === "stopping") return "Stopping after this update";
