@@ -24,6 +24,7 @@ from ..erasure.errors import printable
 
 _TEXT, _WORDS, _FILES = 400, 24, 3000
 _THUMBNAIL_BYTES, _THUMBNAIL_SIDE = 400_000, 1024
+_FORMATS = ("data:image/jpeg;", "data:image/png;", "data:image/webp;")
 _SUFFIX = ".safetensors"
 
 
@@ -93,7 +94,7 @@ def _read_card(path: str, modified: int, size: int) -> dict:
         "base": _text(base.get("name") or metadata.get("ss_sd_model_name")),
         "architecture": _text(base.get("architecture") or metadata.get("modelspec.architecture")),
         "scores": _scores(said.get("scores")),
-        "thumbnail": bool(metadata.get("modelspec.thumbnail")),
+        "thumbnail": metadata.get("modelspec.thumbnail", "").startswith(_FORMATS),
     }
 
 
@@ -157,7 +158,7 @@ def _scores(said: object) -> list[dict]:
 def _thumbnail(path: str, modified: int, size: int) -> bytes | None:
     try:
         said = (_header(path, size).get("__metadata__") or {}).get("modelspec.thumbnail")
-        if not isinstance(said, str) or len(said) > _THUMBNAIL_BYTES or not said.startswith("data:image/"):
+        if not isinstance(said, str) or len(said) > _THUMBNAIL_BYTES or not said.startswith(_FORMATS):
             return None
         data = base64.b64decode(said.partition(",")[2], validate=True)
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as picture:

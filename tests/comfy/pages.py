@@ -13,7 +13,7 @@ from real_server import ROOT
 SHOTS = Path(os.environ.get("ERASURE_SCREENSHOTS", ROOT / "output" / "screenshots"))
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-_SETTINGS = {"LiteGraph.Canvas.MaximumFps": 4, "Comfy.Minimap.Visible": False}  # one core draws both tabs and trains
+_SETTINGS = {"LiteGraph.Canvas.MaximumFps": 12, "Comfy.Minimap.Visible": False}  # one core draws both tabs and trains
 _BUILD = """
 (specs) => {
   app.graph.clear();
@@ -93,13 +93,19 @@ class Tab:
     def look(self, node: str, kind: str):
         """Bring a node into view; returns the locator of its panel, which has the class `ce-<kind>`."""
         self.page.evaluate("(id) => { const n = app.graph.getNodeById(id); app.canvas.ds.scale = 1; app.canvas.ds.offset = [140 - n.pos[0], 110 - n.pos[1]]; app.canvas.setDirty(true, true) }", self.ids[node])
-        self.page.wait_for_timeout(350)
         number = self.page.evaluate("""([id, kind]) => {
           const element = app.graph.getNodeById(id).widgets.find((w) => w.name === 'concept_erasure_view').element;
           return [...document.querySelectorAll(`.ce-${kind}`)].indexOf(element);
         }""", [self.ids[node], kind])
         assert number >= 0, f"{node} has no visible panel"
-        return self.page.locator(f".ce-{kind}").nth(number)
+        panel, last = self.page.locator(f".ce-{kind}").nth(number), []
+
+        def still():
+            last.append(panel.bounding_box())
+            return len(last) > 2 and last[-1] == last[-2] == last[-3] and 100 < last[-1]["x"] < 200
+
+        self.until(still, 15, f"{node} in view: {last[-1:]}")
+        return panel
 
     def shoot(self, node: str, kind: str, name: str) -> None:
         """Photograph a node into the screenshots folder."""
@@ -107,6 +113,13 @@ class Tab:
         SHOTS.mkdir(parents=True, exist_ok=True)
         top = max(60, box["y"] - 420)
         self.page.screenshot(path=SHOTS / f"{name}-{self.name}.png", clip={"x": box["x"] - 30, "y": top, "width": box["width"] + 60, "height": min(1000, box["y"] + box["height"] + 30) - top})
+
+    def close_dialogs(self) -> None:
+        """ComfyUI reports a failed run in a dialog over everything."""
+        self.page.locator(".p-dialog-mask").first.wait_for()
+        while self.page.locator(".p-dialog-mask").count():
+            self.page.keyboard.press("Escape")
+            self.page.wait_for_timeout(400)
 
     def until(self, test, seconds: float = 30, what: str = ""):
         """Wait until `test()` gives something true; returns it."""

@@ -57,12 +57,10 @@ def context(server):
 @pytest.fixture(scope="module")
 def tabs(context, server):
     """Two tabs with one and the same workflow: classic nodes and Vue nodes. The second finds the setting of its own."""
-    import time; t=time.time()
     classic = Tab(context, server.url, vue=False, light=False)
     classic.build(everything())
     vue = Tab(context, server.url, vue=True, light=True)
     vue.load(classic.graph(), classic.ids)
-    print("TICK tabs", time.time()-t, flush=True)
     yield {"classic": classic, "vue": vue}
     for tab in (classic, vue):
         ours = [e for e in tab.errors if "concept-erasure" in e or "concept_erasure" in e]
@@ -72,36 +70,27 @@ def tabs(context, server):
 @pytest.fixture(scope="module")
 def trained(tabs, server):
     """The whole graph run once, watched by both tabs; the first one is reloaded in the middle."""
-    import time; T=[time.time()]
-    def tick(w): print("TICK", w, round(time.time()-T[0],1), flush=True)
     classic, vue = tabs["classic"], tabs["vue"]
     number = classic.ids["train"]
     for tab in (classic, vue):
         tab.page.evaluate("() => { window.seen = []; app.api.addEventListener('concept_erasure.training', (e) => window.seen.push([performance.now(), e.detail.step])) }")
         tab.shoot("train", "training", "training-idle")
-    tick("idle shots")
     classic.queue()
     panels = {tab: tab.look("train", "training") for tab in (classic, vue)}
     for panel in panels.values():
         classic.until(lambda: panel.locator(".ce-thumb").count() >= 2 and "Update" in panel.locator(".ce-line").inner_text(), 120, "the panel follows the training")
-    tick("two thumbs")
     vue.shoot("train", "training", "training-running")
     classic.page.reload()
     classic.ready()
-    tick("reloaded")
     again = classic.look("train", "training")
     classic.until(lambda: again.locator(".ce-thumb").count() >= 2, 30, "the panel is filled again after a reload")
     seen = vue.page.evaluate("() => window.seen")
     for tab, panel in ((classic, again), (vue, panels[vue])):
         classic.until(lambda: f"Finished after {STEPS} of {STEPS}" in panel.locator(".ce-line").inner_text(), 120, "the end of the training")
-    tick("finished")
     state = server.get(f"/concept_erasure/training/{number}")
     classic.until(lambda: not server.get("/queue")["queue_running"], 120, "the end of the queue")
-    tick("queue empty")
-    for tab in (classic, vue):  # what other nodes showed went to the page that queued; a reload finds it on the server
-        tab.page.reload()
-        tab.ready()
-    tick("both reloaded")
+    vue.page.reload()  # what the other nodes showed went to the tab that queued; a reload finds it on the server
+    vue.ready()
     return {"state": state, "seen": seen}
 
 
@@ -170,12 +159,12 @@ def test_spectrum(tabs, trained, kind):
     panel = tab.look("probe", "spectrum")
     tab.until(lambda: panel.locator("li[data-word]").count() >= 50, 15, "the spectrum of the last run")
     box = panel.locator(".ce-spectrum-chart .u-over").bounding_box()
-    told = []
-    for share in (0.2, 0.7):
+    told = {panel.locator(".ce-readout").inner_text()}
+    for share in (0.3, 0.7):
         tab.page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
-        tab.page.wait_for_timeout(150)
-        told.append(panel.locator(".ce-readout").inner_text())
-    assert told[0] != told[1] and all("more harmed than" in t for t in told)
+        tab.until(lambda: panel.locator(".ce-readout").inner_text() not in told, 5, "the word under the pointer")
+        told.add(panel.locator(".ce-readout").inner_text())
+    assert all("more harmed than" in t for t in told)
     panel.locator("input[type=search]").fill("boat")
     row = panel.locator('li[data-word="sailboat"]')
     row.wait_for()
@@ -226,7 +215,7 @@ def test_eraser_card(tabs, trained, kind):
         tab.set("apply", "lora_name", f"hostile/{name}.safetensors")
         tab.until(lambda: text in panel.inner_text(), 10, f"{name}: {panel.inner_text()}")
         assert panel.locator(".ce-card-body img").count() == (name == "script") and panel.locator("script").count() == 0
-        if name in ("script", "too-large", "broken-card"):
+        if name in ("script", "too-large"):
             tab.shoot("apply", "eraser", f"eraser-{name}")
     assert tab.page.evaluate("() => window.pwned") is None
     tab.set("apply", "lora_name", "(the wired LoRA)")
@@ -244,14 +233,13 @@ def test_a_mismatch_with_the_wired_model_is_red(tabs, trained):
     tab.set("apply", "lora_name", "hostile/garbage.safetensors")
     tab.queue()
     tab.until(lambda: "damaged or not a safetensors file" in panel.locator(".ce-warnings").inner_text(), 60, "why it failed")
-    tab.page.keyboard.press("Escape")
+    tab.close_dialogs()
     tab.set("apply", "lora_name", "(the wired LoRA)")
 
 
 @BOTH
 def test_sidebar(tabs, trained, kind):
     tab = tabs[kind]
-    tab.page.keyboard.press("Escape")
     tab.page.locator(".concept-erasure-tab-button").click()
     side = tab.page.locator(".ce-side-tab")
     side.locator(".ce-erasers h3", has_text="fuel pump").first.wait_for()
@@ -273,16 +261,16 @@ def test_sidebar(tabs, trained, kind):
 
 
 def test_stop_and_keep(tabs, trained, server):
-    tab = tabs["vue"]
-    tab.set("train", "steps", 400)
-    tab.set("save", "name", "browser/stopped")
+    tab = tabs["classic"]
+    tab.build([n for n in everything(400) if n["id"] in ("demo", "space", "settings", "train")] + [spec("save", "SaveErasedLoRA", 1000, 0, {"lora": ["train", 0]}, name="browser/stopped")])
     tab.queue()
     panel = tab.look("train", "training")
     stop = panel.get_by_role("button", name="Stop training now")
-    tab.until(lambda: stop.is_visible() and stop.is_enabled() and "Update" in panel.locator(".ce-line").inner_text(), 90, "the training runs")
+    tab.until(lambda: stop.is_visible() and stop.is_enabled(), 90, "the training runs")
     stop.click()
     tab.until(lambda: "what was learned is kept" in panel.locator(".ce-line").inner_text(), 60, "it ends")
-    tab.until(lambda: not server.get("/queue")["queue_running"], 90, "the graph goes on to its end")
+    saved = tab.look("save", "saved")
+    tab.until(lambda: saved.inner_text() == "saved output/loras/browser/stopped.safetensors", 60, "the graph goes on to its end")
     card = server.get("/concept_erasure/eraser?name=browser/stopped.safetensors")
     assert 0 < card["steps"] < 400 and card["erases"] == [{"name": "fuel pump", "target": ""}]
 
