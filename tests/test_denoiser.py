@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import random_pipeline, random_text_encoder, random_unet, random_vae, tokenizer
+from tiny_models import random_pipeline, random_text_encoder, random_unet, random_vae, tokenizer
 
 from erasure.denoiser import Cond
 from erasure.errors import ErasureError
