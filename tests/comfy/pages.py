@@ -34,6 +34,13 @@ _BUILD = """
 }
 """
 
+_PLACE = """
+([id, kind]) => {
+  const element = app.graph.getNodeById(id).widgets.find((w) => w.name === 'concept_erasure_view').element;
+  return [...document.querySelectorAll(`.ce-${kind}`)].indexOf(element);
+}
+"""
+
 
 @contextmanager
 def chromium():
@@ -60,10 +67,20 @@ class Tab:
     def __init__(self, context, url: str, vue: bool, light: bool):
         self.page, self.name, self.ids, self.errors = context.new_page(), f"{'vue' if vue else 'classic'}-{'light' if light else 'dark'}", {}, []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self._settings = _SETTINGS | {"Comfy.VueNodes.Enabled": vue, "Comfy.ColorPalette": "light" if light else "dark"}
         self.page.goto(url)
         self.ready()
-        self.page.evaluate("async (settings) => { for (const [name, value] of Object.entries(settings)) await app.extensionManager.setting.set(name, value) }",
-                           _SETTINGS | {"Comfy.VueNodes.Enabled": vue, "Comfy.ColorPalette": "light" if light else "dark"})
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Settings are kept by the server, for all tabs: what this tab has loaded stays, what it will load is set again."""
+        self.page.evaluate("async (settings) => { for (const [name, value] of Object.entries(settings)) await app.extensionManager.setting.set(name, value) }", self._settings)
+
+    def reload(self) -> None:
+        for name, value in self._settings.items():
+            self.page.evaluate("async ([name, value]) => app.api.storeSetting(name, value)", [name, value])
+        self.page.reload()
+        self.ready()
 
     def ready(self) -> None:
         self.page.wait_for_function("window.app?.graph && window.app?.extensionManager?.setting && document.querySelector('canvas')", timeout=90_000)
@@ -93,12 +110,9 @@ class Tab:
     def look(self, node: str, kind: str):
         """Bring a node into view; returns the locator of its panel, which has the class `ce-<kind>`."""
         self.page.evaluate("(id) => { const n = app.graph.getNodeById(id); app.canvas.ds.scale = 1; app.canvas.ds.offset = [140 - n.pos[0], 110 - n.pos[1]]; app.canvas.setDirty(true, true) }", self.ids[node])
-        number = self.page.evaluate("""([id, kind]) => {
-          const element = app.graph.getNodeById(id).widgets.find((w) => w.name === 'concept_erasure_view').element;
-          return [...document.querySelectorAll(`.ce-${kind}`)].indexOf(element);
-        }""", [self.ids[node], kind])
-        assert number >= 0, f"{node} has no visible panel"
-        panel, last = self.page.locator(f".ce-{kind}").nth(number), []
+        number, last = lambda: self.page.evaluate(_PLACE, [self.ids[node], kind]), []
+        self.until(lambda: number() >= 0, 15, f"{node} has a panel")
+        panel = self.page.locator(f".ce-{kind}").nth(number())
 
         def still():
             last.append(panel.bounding_box())

@@ -51,10 +51,13 @@ export function dropProgressText(node) {
 
 /** Wheel and middle button over a panel belong to the canvas, unless something under the pointer scrolls. */
 function passToCanvas(element) {
-  element.addEventListener("wheel", (event) => {
+  const scrolls = (box) => box && (box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1);
+  element.addEventListener("pointerover", (event) => { // Vue nodes pass every wheel on, except from elements with this mark
     const box = event.target.closest?.(".ce-scroll");
-    const scrolls = box && (box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1);
-    if (event.target.closest?.(".ce-wheel") || (scrolls && !event.ctrlKey)) event.stopPropagation();
+    if (box) scrolls(box) ? box.setAttribute("data-capture-wheel", "true") : box.removeAttribute("data-capture-wheel");
+  });
+  element.addEventListener("wheel", (event) => {
+    if (event.target.closest?.(".ce-wheel") || (scrolls(event.target.closest?.(".ce-scroll")) && !event.ctrlKey)) event.stopPropagation();
     else if (!element.closest(".lg-node")) app.canvas.processMouseWheel(event);
   });
   element.addEventListener("pointerdown", (event) => {

@@ -201,7 +201,7 @@ class BeforeAfterView {
       h("div", { class: "ce-group" }, button("−", "Zoom out", () => this.zoomBy(0.8)), button("+", "Zoom in", () => this.zoomBy(1.25))),
       button("Copy", "Copy this comparison as a picture", () => this.#export(copyImage)), button("Save", "Save this comparison as a picture", () => this.#export(saveImage)));
     this.handle = h("div", { class: "ce-handle", "aria-hidden": "true" }, h("span"));
-    this.stage = h("div", { tabindex: "0", "aria-label": `Before and after. ${HELP}`, title: "", on: {
+    this.stage = h("div", { tabindex: "0", "data-capture-wheel": "true", "aria-label": `Before and after. ${HELP}`, title: "", on: {
       pointerdown: (e) => this.#onDown(e), wheel: (e) => this.#onWheel(e), keydown: (e) => this.#onKey(e), dblclick: () => this.zoomBy(0) } });
     this.thumbs = h("div", { class: "ce-thumbs ce-scroll", role: "group", "aria-label": "Pictures" });
     this.caption = h("div", { class: "ce-caption" });

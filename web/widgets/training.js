@@ -71,7 +71,8 @@ class TrainingPanel {
     if (changed.frames) this.#showFrames();
     if (changed.found) this.found.show(state);
     this.chartBox.hidden = !state?.points.length;
-    this.found.element.hidden = !state;
+    this.found.element.hidden = this.tileBox.hidden = !state;
+    this.empty.hidden = Boolean(state);
     this.curves.show(state?.points ?? []);
   }
 
@@ -150,6 +151,8 @@ class TrainingPanel {
     this.bar = h("progress", { class: "ce-progress", "aria-label": "Progress of the training" });
     this.stop = button("Stop and keep", "Stop training now and keep what has been learned", () => this.#stop());
     this.tiles = { before: new Tile("ce-tile"), now: new Tile("ce-tile"), kept: new Tile("ce-tile ce-kept") };
+    this.tileBox = h("div", { class: "ce-tiles" }, ...Object.values(this.tiles).map((t) => t.element));
+    this.empty = h("div", { class: "ce-hint", text: "Queue the graph. Here you will see the concept fade, a kept one beside it, and what the search finds." });
     this.thumbs = h("div", { class: "ce-thumbs ce-scroll", role: "group", "aria-label": "Earlier pictures; arrow keys move, P pins", on: { keydown: (e) => this.#onKey(e) } });
     const pin = button("Pin", "Show this picture at the left, to compare with", () => this.#pin(this.shown ?? this.state.frames.length - 1));
     this.strip = h("div", { class: "ce-strip" }, this.thumbs, pin);
@@ -157,7 +160,7 @@ class TrainingPanel {
     this.found = new Found();
     return h("section", { class: "ce-training", "aria-label": "Training" },
       h("div", { class: "ce-head" }, this.line, this.stop), this.bar,
-      h("div", { class: "ce-tiles" }, ...Object.values(this.tiles).map((t) => t.element)), this.strip, this.chartBox, this.found.element);
+      this.empty, this.tileBox, this.strip, this.chartBox, this.found.element);
   }
 }
 
@@ -194,7 +197,7 @@ class Tile {
 const moment = (frame) => (frame.step ? `after ${frame.step} updates` : "before");
 
 function describe(s) {
-  if (!s) return "Queue the graph: the concept fades here while it trains";
+  if (!s) return "Not trained yet";
   if (s.status === "preparing") return s.stage ? `Preparing: ${s.stage} ${s.total ? percent(s.done / s.total) : ""}` : "Preparing";
   if (s.status === "running") return `Update ${s.step} of ${s.steps}${s.left == null ? "" : `, ${clock(s.left)} left`}`;
   if (s.status === "stopping") return "Stopping after this update";
