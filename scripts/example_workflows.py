@@ -15,6 +15,12 @@ import uuid
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
+SIZES = {  # with their panels
+    "LoadErasureDemo": (260, 70), "LoadConceptSpace": (360, 640), "EraseAdvanced": (360, 760), "AdversarialEraseTrain": (420, 900), "ApplyErasedLoRA": (360, 360),
+    "SaveErasedLoRA": (360, 370), "SensitivityProbe": (500, 760), "BeforeAfter": (560, 620),
+    "CheckpointLoaderSimple": (320, 100), "CLIPTextEncode": (240, 90), "EmptyLatentImage": (220, 110), "KSampler": (260, 280), "VAEDecode": (160, 50), "ImageBatch": (160, 50),
+    "MarkdownNote": (600, 240),
+}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 
@@ -46,13 +52,13 @@ class Graph:
     def __init__(self, info: dict):
         self.info, self.nodes, self.links = info, [], []
 
-    def add(self, kind: str, pos: tuple[int, int], size: tuple[int, int], title: str = "", **values) -> Node:
-        node = Node(self, len(self.nodes) + 1, kind, pos, size, title, values)
+    def add(self, kind: str, pos: tuple[int, int], title: str = "", **values) -> Node:
+        node = Node(self, len(self.nodes) + 1, kind, pos, SIZES[kind], title, values)
         self.nodes.append(node)
         return node
 
-    def note(self, pos: tuple[int, int], size: tuple[int, int], text: str) -> None:
-        self.add("MarkdownNote", pos, size, "What to do", text=text)
+    def note(self, pos: tuple[int, int], text: str) -> None:
+        self.add("MarkdownNote", pos, "What to do", text=text)
 
     def ui(self) -> dict:
         """The format that the browser opens."""
@@ -131,105 +137,105 @@ class Node:
 
 def demo(g: Graph, words: str, concept: str, protect: str = ""):
     """Model and concept space, at the left of every demo graph."""
-    base = g.add("LoadErasureDemo", (20, 250), (260, 70))
-    space = g.add("LoadConceptSpace", (20, 370), (320, 420), clip=base[1], vocabulary=words, concept=concept.split("\n")[0], protect=protect)
+    base = g.add("LoadErasureDemo", (20, 250))
+    space = g.add("LoadConceptSpace", (20, 370), clip=base[1], vocabulary=words, concept=concept.split("\n")[0], protect=protect)
     return base, space
 
 
 def draw(g: Graph, base: Node, model, prompts: list[str], left: int, top: int, seed: int = 7) -> tuple:
     """Pictures of the prompts with `model`, joined into one batch."""
-    empty = g.add("CLIPTextEncode", (left, top), (220, 90), "empty prompt", clip=base[1], text="")
-    latent = g.add("EmptyLatentImage", (left, top + 130), (220, 110), width=128, height=128, batch_size=3)
+    empty = g.add("CLIPTextEncode", (left, top), "empty prompt", clip=base[1], text="")
+    latent = g.add("EmptyLatentImage", (left, top + 130), width=128, height=128, batch_size=3)
     images = None
     for i, prompt in enumerate(prompts):
-        text = g.add("CLIPTextEncode", (left + 250, top + i * 330), (240, 90), prompt, clip=base[1], text=prompt)
-        sampled = g.add("KSampler", (left + 520, top + i * 330), (260, 280), model=model, positive=text[0], negative=empty[0], latent_image=latent[0], seed=seed, steps=20, cfg=4.0,
+        text = g.add("CLIPTextEncode", (left + 250, top + i * 330), prompt, clip=base[1], text=prompt)
+        sampled = g.add("KSampler", (left + 520, top + i * 330), model=model, positive=text[0], negative=empty[0], latent_image=latent[0], seed=seed, steps=20, cfg=4.0,
                         sampler_name="ddim", scheduler="normal", denoise=1.0)
-        decoded = g.add("VAEDecode", (left + 810, top + i * 330), (160, 50), samples=sampled[0], vae=base[2])
-        images = decoded[0] if images is None else g.add("ImageBatch", (left + 810, top + i * 330 + 90), (160, 50), image1=images, image2=decoded[0])[0]
+        decoded = g.add("VAEDecode", (left + 810, top + i * 330), samples=sampled[0], vae=base[2])
+        images = decoded[0] if images is None else g.add("ImageBatch", (left + 810, top + i * 330 + 90), image1=images, image2=decoded[0])[0]
     return images
 
 
 def erase_an_object(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -40), (560, 240), "## Erase an object\n\nPress **Run**. A tiny model that ships with the pack forgets what a *fuel pump* is, in about two minutes on two CPU cores, and keeps everything else.\n\n"
+    g.note((20, -20), "## Erase an object\n\nPress **Run**. A tiny model that ships with the pack forgets what a *fuel pump* is, in about two minutes on two CPU cores, and keeps everything else.\n\n"
            "- *Adversarial Erase Train* shows the fuel pump fading.\n- *Before / After* compares pictures drawn with the same seeds: the pump is gone, the bus stays.\n- *Save Erased LoRA* writes an ordinary LoRA into `output/loras`.\n\n"
            "Change **concept** to erase something else ('church', 'banana', 'ink style').")
     base, space = demo(g, "demo", "fuel pump")
-    train = g.add("AdversarialEraseTrain", (380, 250), (380, 560), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="fuel pump")
-    before = draw(g, base, base[0], ["a fuel pump", "a bus"], 800, -480)
-    after = draw(g, base, train[1], ["a fuel pump", "a bus"], 800, 250)
-    g.add("BeforeAfter", (1830, 0), (560, 520), before=before, after=after, labels="a fuel pump\na bus", title="'fuel pump' erased")
-    g.add("SaveErasedLoRA", (1830, 580), (360, 330), lora=train[0], before=before, after=after, name="demo/fuel pump", notes="Made with the demo model.")
+    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="fuel pump")
+    before = draw(g, base, base[0], ["a fuel pump", "a bus"], 880, -480)
+    after = draw(g, base, train[1], ["a fuel pump", "a bus"], 880, 250)
+    g.add("BeforeAfter", (1910, 0), before=before, after=after, labels="a fuel pump\na bus", title="'fuel pump' erased")
+    g.add("SaveErasedLoRA", (1910, 700), lora=train[0], before=before, after=after, name="demo/fuel pump", notes="Made with the demo model.")
     return g
 
 
 def erase_a_style(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -40), (560, 240), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things, so *Erase Advanced Settings* gives several **templates**: "
+    g.note((20, -20), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things, so *Erase Advanced Settings* gives several **templates**: "
            "prompts in which the style occurs. `{}` stands for the concept, and what stands around it is kept.")
     base, space = demo(g, "demo", "ink style")
-    advanced = g.add("EraseAdvanced", (20, 830), (340, 760), templates=STYLE_TEMPLATES)
-    train = g.add("AdversarialEraseTrain", (380, 250), (380, 560), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="ink style", steps=400)
-    before = draw(g, base, base[0], ["a cat in ink style", "a cat in pencil sketch style"], 800, -480)
-    after = draw(g, base, train[1], ["a cat in ink style", "a cat in pencil sketch style"], 800, 250)
-    g.add("BeforeAfter", (1830, 0), (560, 520), before=before, after=after, labels="a cat in ink style\na cat in pencil sketch style", title="'ink style' erased")
-    g.add("SaveErasedLoRA", (1830, 580), (360, 330), lora=train[0], before=before, after=after, name="demo/ink style", notes="Made with the demo model.")
+    advanced = g.add("EraseAdvanced", (20, 1060), templates=STYLE_TEMPLATES)
+    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="ink style", steps=400)
+    before = draw(g, base, base[0], ["a cat in ink style", "a cat in pencil sketch style"], 880, -480)
+    after = draw(g, base, train[1], ["a cat in ink style", "a cat in pencil sketch style"], 880, 250)
+    g.add("BeforeAfter", (1910, 0), before=before, after=after, labels="a cat in ink style\na cat in pencil sketch style", title="'ink style' erased")
+    g.add("SaveErasedLoRA", (1910, 700), lora=train[0], before=before, after=after, name="demo/ink style", notes="Made with the demo model.")
     return g
 
 
 def see_the_damage(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -40), (560, 240), "## See the damage before you train\n\nPress **Run**. *Sensitivity Probe* tries a short erasure of a *dog*, throws it away, and shows which concepts it harmed most.\n\n"
+    g.note((20, -20), "## See the damage before you train\n\nPress **Run**. *Sensitivity Probe* tries a short erasure of a *dog*, throws it away, and shows which concepts it harmed most.\n\n"
            "Write those you care about into **protect** of *Load Concept Space* and train with that.")
     base, space = demo(g, "demo", "dog")
-    g.add("SensitivityProbe", (380, 250), (820, 640), model=base[0], clip=base[1], concept_space=space[0], concept="dog")
+    g.add("SensitivityProbe", (420, 250), model=base[0], clip=base[1], concept_space=space[0], concept="dog")
     return g
 
 
 def compare_recipes(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -40), (560, 240), "## Compare recipes\n\nPress **Run**. The same *dog* is erased twice: without any protection (`esd`) and with adversarial preservation (`ap-ranked`). "
+    g.note((20, -20), "## Compare recipes\n\nPress **Run**. The same *dog* is erased twice: without any protection (`esd`) and with adversarial preservation (`ap-ranked`). "
            "The two spectra show what each of them costs the other concepts: the lower the curve, the better.")
     base, space = demo(g, "demo", "dog")
     for i, recipe in enumerate(("esd", "ap-ranked")):
-        train = g.add("AdversarialEraseTrain", (380, 250 + i * 640), (380, 560), recipe, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="dog", recipe=recipe, steps=150, preview_every=0)
-        g.add("SensitivityProbe", (800, 250 + i * 640), (760, 560), recipe, model=base[0], clip=base[1], concept_space=space[0], lora=train[0])
+        train = g.add("AdversarialEraseTrain", (420, 250 + i * 960), recipe, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="dog", recipe=recipe, steps=150, preview_every=0)
+        g.add("SensitivityProbe", (880, 250 + i * 960), recipe, model=base[0], clip=base[1], concept_space=space[0], lora=train[0])
     return g
 
 
 def stack_two_erasers(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -40), (560, 240), "## Stack two erasers\n\nPress **Run**. Two erasers are trained one after the other, a *banana* and a *guitar*, and loaded together: erasers add up like any other LoRA.\n\n"
+    g.note((20, -20), "## Stack two erasers\n\nPress **Run**. Two erasers are trained one after the other, a *banana* and a *guitar*, and loaded together: erasers add up like any other LoRA.\n\n"
            "*Apply Erased LoRA* takes a file as well: choose one in **lora_name**.")
     base, space = demo(g, "demo", "banana")
     model = base[0]
     for i, concept in enumerate(("banana", "guitar")):
-        train = g.add("AdversarialEraseTrain", (380, 250 + i * 640), (380, 560), concept, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept=concept, steps=200, preview_every=0)
-        model = g.add("ApplyErasedLoRA", (800, 250 + i * 640), (320, 220), model=model, clip=base[1], lora=train[0])[0]
+        train = g.add("AdversarialEraseTrain", (420, 250 + i * 960), concept, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept=concept, steps=200, preview_every=0)
+        model = g.add("ApplyErasedLoRA", (880, 250 + i * 960), model=model, clip=base[1], lora=train[0])[0]
     prompts = ["a banana", "a guitar", "a cat"]
-    before, after = draw(g, base, base[0], prompts, 1160, -760), draw(g, base, model, prompts, 1160, 300)
-    g.add("BeforeAfter", (2190, 0), (560, 620), before=before, after=after, labels="\n".join(prompts), title="'banana' and 'guitar' erased by two LoRAs")
+    before, after = draw(g, base, base[0], prompts, 1280, -760), draw(g, base, model, prompts, 1280, 300)
+    g.add("BeforeAfter", (2310, 0), before=before, after=after, labels="\n".join(prompts), title="'banana' and 'guitar' erased by two LoRAs")
     return g
 
 
 def use_on_your_checkpoint(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -60), (600, 260), "## Use it on SD 1.5 or SDXL\n\n1. Choose your checkpoint.\n2. Write what to erase into **concept**.\n3. Press **Run**; the eraser is saved into `output/loras`.\n\n"
+    g.note((20, -60), "## Use it on SD 1.5 or SDXL\n\n1. Choose your checkpoint.\n2. Write what to erase into **concept**.\n3. Press **Run**; the eraser is saved into `output/loras`.\n\n"
            "For SDXL set width and height to 1024. If memory is short: in *Erase Advanced Settings* lower **training_side** (512 for SDXL) and switch **gradient_checkpointing** on.")
-    base = g.add("CheckpointLoaderSimple", (20, 250), (320, 100))
-    space = g.add("LoadConceptSpace", (20, 400), (320, 420), clip=base[1], vocabulary="english", concept="Vincent van Gogh")
-    advanced = g.add("EraseAdvanced", (20, 860), (340, 760), templates="{}\na painting by {}\nart in the style of {}")
-    train = g.add("AdversarialEraseTrain", (380, 250), (380, 560), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="Vincent van Gogh")
-    empty = g.add("CLIPTextEncode", (800, 250), (220, 90), "empty prompt", clip=base[1], text="")
-    text = g.add("CLIPTextEncode", (800, 380), (220, 120), clip=base[1], text="a painting of a village at night by Vincent van Gogh")
-    latent = g.add("EmptyLatentImage", (800, 540), (220, 110), width=512, height=512, batch_size=1)
+    base = g.add("CheckpointLoaderSimple", (20, 250))
+    space = g.add("LoadConceptSpace", (20, 400), clip=base[1], vocabulary="english", concept="Vincent van Gogh")
+    advanced = g.add("EraseAdvanced", (20, 1090), templates="{}\na painting by {}\nart in the style of {}")
+    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="Vincent van Gogh")
+    empty = g.add("CLIPTextEncode", (880, 250), "empty prompt", clip=base[1], text="")
+    text = g.add("CLIPTextEncode", (880, 380), clip=base[1], text="a painting of a village at night by Vincent van Gogh")
+    latent = g.add("EmptyLatentImage", (880, 540), width=512, height=512, batch_size=1)
     pictures = []
     for i, model in enumerate((base[0], train[1])):
-        sampled = g.add("KSampler", (1060, 250 + i * 340), (260, 280), model=model, positive=text[0], negative=empty[0], latent_image=latent[0], seed=7)
-        pictures.append(g.add("VAEDecode", (1350, 250 + i * 340), (160, 50), samples=sampled[0], vae=base[2])[0])
-    g.add("BeforeAfter", (1550, 0), (560, 520), before=pictures[0], after=pictures[1], labels="by Vincent van Gogh", title="'Vincent van Gogh' erased")
-    g.add("SaveErasedLoRA", (1550, 580), (360, 330), lora=train[0], before=pictures[0], after=pictures[1], name="Vincent van Gogh eraser")
+        sampled = g.add("KSampler", (1160, 250 + i * 340), model=model, positive=text[0], negative=empty[0], latent_image=latent[0], seed=7)
+        pictures.append(g.add("VAEDecode", (1450, 250 + i * 340), samples=sampled[0], vae=base[2])[0])
+    g.add("BeforeAfter", (1650, 0), before=pictures[0], after=pictures[1], labels="by Vincent van Gogh", title="'Vincent van Gogh' erased")
+    g.add("SaveErasedLoRA", (1650, 700), lora=train[0], before=pictures[0], after=pictures[1], name="Vincent van Gogh eraser")
     return g
 
 
@@ -238,20 +244,36 @@ GRAPHS = {f.__name__: f for f in (erase_an_object, erase_a_style, see_the_damage
 
 
 def thumbnail(server: Server, outputs: dict) -> bytes:
-    """The largest picture a graph showed, as a JPEG."""
-    from PIL import Image
-
-    best = None
-    for node in outputs.values():
-        for image in [*node.get("images", []), *node.get("a_images", [])]:
-            picture = Image.open(io.BytesIO(server.get(f"/view?filename={urllib.request.quote(image['filename'])}&subfolder={image['subfolder']}&type={image['type']}")))
-            if best is None or picture.width * picture.height > best.width * best.height:
-                best = picture
-    best = best.convert("RGB")
-    best.thumbnail((640, 640))
+    """What a graph showed, as a JPEG: before over after, else its largest picture."""
+    shown = [n for n in outputs.values() if "a_images" in n]
+    if shown:
+        best = over([fetch(server, ref) for ref in shown[0]["a_images"]], [fetch(server, ref) for ref in shown[0]["b_images"]])
+    else:
+        best = max((fetch(server, ref) for n in outputs.values() for ref in n.get("images", [])), key=lambda p: p.width * p.height)
+    best.thumbnail((720, 720))
     buffer = io.BytesIO()
     best.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
+
+
+def fetch(server: Server, ref: dict):
+    from PIL import Image
+
+    return Image.open(io.BytesIO(server.get(f"/view?filename={urllib.request.quote(ref['filename'])}&subfolder={ref['subfolder']}&type={ref['type']}"))).convert("RGB")
+
+
+def over(before: list, after: list, most: int = 6):
+    """Two rows of pictures with a word at the left of each."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    step = max(1, len(before) // most)
+    rows, cell, left = [before[::step][:most], after[::step][:most]], 160, 90
+    sheet = Image.new("RGB", (left + len(rows[0]) * (cell + 6), 2 * (cell + 6)), "white")
+    for y, (word, row) in enumerate(zip(("before", "after"), rows)):
+        ImageDraw.Draw(sheet).text((12, y * (cell + 6) + cell / 2), word, "#181a1f", ImageFont.load_default(20), anchor="lm")
+        for x, picture in enumerate(row):
+            sheet.paste(picture.resize((cell, cell), Image.LANCZOS), (left + x * (cell + 6), y * (cell + 6) + 3))
+    return sheet
 
 
 def main() -> None:

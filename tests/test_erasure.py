@@ -11,7 +11,7 @@ from erasure.evaluation.judge import Judge
 from erasure.evaluation.scores import Plan, recognised
 from erasure.hosts.demo import JUDGE, MODEL
 
-STYLES = ("noto", "blob", "fluent", "ink", "pixel art", "pencil sketch", "neon")
+STYLES = ("noto", "blueprint", "fluent", "ink", "sepia", "pencil sketch", "neon")
 SAMPLER = {"steps": 10, "guidance": 4.0}
 
 

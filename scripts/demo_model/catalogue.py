@@ -184,10 +184,10 @@ FAMILIES = {  # family -> the words captions use for it
 
 STYLES = {  # style -> (icon set, image processing or None)
     "noto": ("noto", None),
-    "blob": ("noto-v1", None),
+    "blueprint": ("noto", "blueprint"),
     "fluent": ("fluent-emoji", None),
     "ink": ("fluent-emoji-high-contrast", None),
-    "pixel art": ("noto", "pixel_art"),
+    "sepia": ("noto", "sepia"),
     "pencil sketch": ("noto", "pencil_sketch"),
     "neon": ("noto", "neon"),
 }

@@ -29,7 +29,8 @@ def run(work_dir: Path, out: Path, seeds: int = SEEDS, every: int = 1) -> dict:
     hits, rows = {}, []
     for name in names:
         prompts = [f"{with_article(name)} in {style} style" for style in styles for _ in range(seeds)]
-        images = generate(denoiser, prompts, [s for _ in styles for s in range(seeds)], steps=STEPS, guidance=GUIDANCE)
+        with torch.autocast("cpu", torch.bfloat16):  # twice as fast
+            images = generate(denoiser, prompts, [s for _ in styles for s in range(seeds)], steps=STEPS, guidance=GUIDANCE)
         scores = judge.classify(images)
         concept = scores.concept_probs.argmax(1) == judge.concepts.index(name)
         style = scores.style_probs.argmax(1) == torch.arange(len(styles)).repeat_interleave(seeds)
@@ -40,7 +41,7 @@ def run(work_dir: Path, out: Path, seeds: int = SEEDS, every: int = 1) -> dict:
     found = {
         "concept_top1": round(sum(c for c, _ in hits.values()) / len(hits), 4),
         "style_top1": round(torch.stack([s for _, s in hits.values()]).mean().item(), 4),
-        "settings": {"seeds": seeds, "ddim_steps": STEPS, "guidance": GUIDANCE, "pictures": len(hits) * len(styles) * seeds},
+        "settings": {"seeds": seeds, "ddim_steps": STEPS, "guidance": GUIDANCE, "dtype": "bfloat16", "pictures": len(hits) * len(styles) * seeds},
         "minutes": round((time.time() - began) / 60, 1),
         "per_style": {s: round(v, 4) for s, v in zip(styles, torch.stack([h for _, h in hits.values()]).mean(0).tolist())},
         "per_concept": {n: round(c, 4) for n, (c, _) in hits.items()},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 PAPER = np.array([0.985, 0.975, 0.94])
 GRAPHITE = np.array([0.20, 0.20, 0.24])
 NIGHT = np.array([0.07, 0.04, 0.15])
+BROWN, CREAM = np.array([0.22, 0.12, 0.05]), np.array([0.96, 0.89, 0.74])
+BLUEPRINT = np.array([0.12, 0.30, 0.66])
 
 
 def luminance(rgba: np.ndarray) -> np.ndarray:
@@ -23,15 +24,19 @@ def edges(rgba: np.ndarray, sigma: float) -> np.ndarray:
     return np.clip(sum(ndimage.gaussian_gradient_magnitude(p, sigma) for p in planes) * sigma * 1.1, 0, 1)
 
 
-def pixel_art(rgba: np.ndarray, cells: int = 20, colours: int = 10) -> np.ndarray:
-    """`cells` x `cells` squares, few colours, no soft edges."""
-    image = Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA").convert("RGBa")
-    small = image.resize((cells, cells), Image.Resampling.BOX).convert("RGBA")
-    alpha = (np.asarray(small)[..., 3] > 110).astype(float)
-    flat = small.convert("RGB").quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    coarse = np.dstack([np.asarray(flat.convert("RGB")) / 255.0, alpha])
-    rows = np.arange(rgba.shape[0]) * cells // rgba.shape[0]
-    return coarse[rows][:, rows]
+def sepia(rgba: np.ndarray) -> np.ndarray:
+    """An old brown photograph, cut out with a soft cream rim."""
+    light = np.clip(1.15 * ndimage.gaussian_filter(luminance(rgba), 0.7) - 0.08, 0, 1)[..., None]
+    shape = np.clip(ndimage.gaussian_filter(rgba[..., 3], 0.8), 0, 1)[..., None]
+    rgb = CREAM * (1 - shape) + (BROWN * (1 - light) + CREAM * light) * shape
+    return np.dstack([rgb, np.clip(1.8 * ndimage.gaussian_filter(rgba[..., 3], 3), 0, 1)])
+
+
+def blueprint(rgba: np.ndarray) -> np.ndarray:
+    """White construction lines on a blue sheet cut to the outline."""
+    line = np.clip(1.9 * edges(rgba, 1.2) - 0.1, 0, 1)[..., None]
+    rgb = BLUEPRINT * (1 - line) + np.array([0.94, 0.97, 1.0]) * line
+    return np.dstack([rgb, np.clip(1.8 * ndimage.gaussian_filter(rgba[..., 3], 3), 0, 1)])
 
 
 def pencil_sketch(rgba: np.ndarray) -> np.ndarray:
@@ -59,4 +64,4 @@ def neon(rgba: np.ndarray) -> np.ndarray:
     return np.dstack([rgb, np.maximum(rgba[..., 3] * 0.97, halo)])
 
 
-PROCESSES = {"pixel_art": pixel_art, "pencil_sketch": pencil_sketch, "neon": neon}
+PROCESSES = {"sepia": sepia, "blueprint": blueprint, "pencil_sketch": pencil_sketch, "neon": neon}

@@ -68,11 +68,15 @@ def encode_pictures(work_dir: Path, seed: int) -> dict[str, Tensor]:
 def whitened_vae(work_dir: Path, pictures: Pictures, gen: torch.Generator):
     """The averaged autoencoder with its latents whitened over 1,024 pictures, kept as `vae.safetensors`."""
     vae = train_vae.build()
+    path = work_dir / "vae.safetensors"
+    if path.is_file():
+        vae.load_state_dict(load_file(path))
+        return vae.eval().to(memory_format=torch.channels_last)
     vae.load_state_dict(load_state(work_dir / "vae.pt")["average"])
     vae.eval().to(memory_format=torch.channels_last)
     mean, std = (torch.cat(parts) for parts in zip(*(posterior(vae, pictures.moved(pictures.draw_labels(64, gen), gen)) for _ in range(16))))
     whiten(vae, mean, std)
-    save_file({k: v.contiguous() for k, v in vae.state_dict().items()}, work_dir / "vae.safetensors")
+    save_file({k: v.contiguous() for k, v in vae.state_dict().items()}, path)
     return vae
 
 
