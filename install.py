@@ -22,7 +22,7 @@ REQUIREMENTS = {
     "test": ("requirements.txt", "requirements-cli.txt", "requirements-test.txt"),
 }
 WITHOUT_DEPENDENCIES = {"demo": (), "test": ("requirements-test-no-deps.txt",)}
-COMMANDS = {"demo": ["-m", "erasure", "demo"], "test": ["-m", "pytest", "-n", "2", "--dist", "loadgroup"]}
+COMMANDS = {"demo": ["-m", "erasure", "demo"], "test": ["-m", "pytest", "-n", "2", "--dist", "loadfile"]}
 
 
 def main() -> int:

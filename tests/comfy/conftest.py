@@ -33,10 +33,3 @@ def judge():
     from erasure.hosts.demo import JUDGE
 
     return Judge.load(JUDGE)
-
-
-def pytest_collection_modifyitems(items):
-    """All of these share one server, so they run in one worker."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("comfy"))
