@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..erasure.config import EraseConfig, field_type, fields_by_name
-from .common import CATEGORY, AdvancedSocket, draft_error, lines, widget
+from ..erasure.config import Concept, EraseConfig, field_type, fields_by_name
+from .common import CATEGORY, AdvancedSocket, draft_error, text_lines, widget
 
 # what AdversarialEraseTrain and LoadConceptSpace already ask for, and what has no meaning in a graph
 _ELSEWHERE = {"vocabulary", "candidates", "centers", "preserve", "preservation", "checkpoint_every"}
@@ -31,8 +31,6 @@ class EraseAdvanced(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, **inputs):
         settings = {k: v for k, v in _settings(inputs).items() if k != "training_side" and v is not None}
-        from ..erasure.config import Concept
-
         return draft_error(concepts=(Concept("anything"),), **settings) or True
 
     @classmethod
@@ -49,6 +47,6 @@ def _settings(inputs: dict) -> dict:
     for name, value in inputs.items():
         if name in fields and value is not None:
             kind = field_type(fields[name])
-            value = lines(value) if kind is tuple else kind(value)
+            value = text_lines(value) if kind is tuple else kind(value)
         found[name] = value
     return found

@@ -5,7 +5,7 @@ from comfy_api.latest import io, ui
 
 from ..erasure.errors import ErasureError
 from ..erasure.pictures import Row, draw_grid
-from .common import CATEGORY, lines
+from .common import CATEGORY, lines, text_lines
 
 
 class BeforeAfter(io.ComfyNode):
@@ -32,7 +32,7 @@ class BeforeAfter(io.ComfyNode):
     @classmethod
     def execute(cls, before, after, labels, title, more=None, columns=""):
         batches = _batches(before, after, more)
-        heads, names = _heads(columns, len(batches)), lines(labels) or ("",)
+        heads, names = _heads(columns, len(batches)), text_lines(labels) or ("",)
         if before.shape[0] % len(names):
             raise ErasureError("labels", f"{len(names)} labels for {before.shape[0]} pictures", "Give one label for each row of equally many pictures.")
         parts = [t.movedim(-1, 1).unflatten(0, (len(names), -1)) for t in batches]

@@ -81,6 +81,11 @@ def lines(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in re.split(r"[\n,]", text or "") if part.strip())
 
 
+def text_lines(text: str) -> tuple[str, ...]:
+    """Non-empty lines of a text widget in which a comma is part of the text."""
+    return tuple(part.strip() for part in (text or "").splitlines() if part.strip())
+
+
 def check_choice(field: str, value: str, options) -> str:
     """A combo value that is really one of its options: older servers do not check."""
     if value not in options:

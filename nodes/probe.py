@@ -12,7 +12,7 @@ from ..erasure.probe import probe
 from ..erasure.recipes import configure
 from ..erasure.trainer import EraseTrainer
 from .before_after import image_tensor
-from .common import CATEGORY, ConceptSpaceSocket, ConceptsSocket, adapter_of, lines, stages
+from .common import CATEGORY, ConceptSpaceSocket, ConceptsSocket, adapter_of, stages, text_lines
 
 
 class SensitivityProbe(io.ComfyNode):
@@ -46,7 +46,7 @@ class SensitivityProbe(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, concept_space, concept, latents, top, trial_steps, model_after=None, lora=None):
-        names, progress = lines(concept), stages(cls.hidden.unique_id)
+        names, progress = text_lines(concept), stages(cls.hidden.unique_id)
         if model_after is not None and lora is not None:
             raise ErasureError("lora", "both an edited model and an eraser are wired in", "Connect one of the two.")
         with ExitStack() as stack:

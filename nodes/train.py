@@ -7,13 +7,13 @@ from ..erasure.config import Concept
 from ..erasure.errors import ErasureError
 from ..erasure.hosts.comfy import ComfyDenoiser
 from ..erasure.recipes import RECIPES, configure, find_recipe
-from .common import CATEGORY, AdvancedSocket, ConceptSpaceSocket, ErasedLora, draft_error, lines, widget
+from .common import CATEGORY, AdvancedSocket, ConceptSpaceSocket, ErasedLora, draft_error, lines, text_lines, widget
 from .session import Session
 
 
 def concepts_from(concept: str, replace_with: str, exclude: tuple[str, ...] = ()) -> tuple[Concept, ...]:
     """One concept a line; one target for all, or one a line in the same order."""
-    names, targets = lines(concept), lines(replace_with)
+    names, targets = text_lines(concept), lines(replace_with)
     if len(targets) > 1 and len(targets) != len(names):
         raise ErasureError("replace_with", f"{len(targets)} replacements for {len(names)} concepts", "Give one for all, or one a line in the same order.")
     targets = targets * len(names) if len(targets) == 1 else targets or ("",) * len(names)

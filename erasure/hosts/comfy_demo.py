@@ -14,7 +14,6 @@ import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
 import comfy.utils
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
