@@ -40,7 +40,7 @@ _FAMILIES = {
     "SDXLRefiner": _Family("stable-diffusion-xl-v1-refiner", "sdxl_1.0", 1024),
     "SD3": _Family("stable-diffusion-3-m", "sd3", 1024),
     "Flux": _Family("flux-1-dev", "flux1", 1024, guidance=1.0),  # distilled: its guidance is an input, not a second prediction
-    "SD20": _Family("stable-diffusion-v2-768-v", "sd_2.1", 768),
+    "SD20": _Family("stable-diffusion-v2-512", "sd_2.1", 512),
     "BaseModel": _Family("stable-diffusion-v1", "sd_1.5", 512),
 }
 
@@ -110,6 +110,8 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         self.patcher, self.vae, self.network = model, vae, model.model.diffusion_model
         base, config = model.model, model.model.model_config
         family = next(_FAMILIES[c.__name__] for c in (*type(config).__mro__, *type(base).__mro__) if c.__name__ in _FAMILIES)
+        if family.version == "sd_2.1" and isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.V_PREDICTION):
+            family = _Family("stable-diffusion-v2-768-v", family.version, 768)  # the same class predicts noise or velocity
         self.architecture, self.base_version = family.architecture, family.version
         side = side or getattr(config, "native_side", family.side)
         ratio = getattr(base.latent_format, "spacial_downscale_ratio", 8)

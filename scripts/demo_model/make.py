@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 STAGES = ("render", "judge", "vae", "text", "unet", "decoder", "export", "evaluate")
-STEPS = {"judge": 2200, "vae": 3800, "text": 1200, "unet": 6400, "decoder": 900}
+STEPS = {"judge": 6300, "vae": 3800, "text": 1200, "unet": 9200, "decoder": 900}
 
 
 def main() -> None:
