@@ -54,11 +54,11 @@ def adapter_of(lora: dict) -> ErasureAdapter:
     return lora.adapter if isinstance(lora, ErasedLora) else adapter_from_tensors(lora, "the wired LoRA")
 
 
-def widget(name: str, *, id: str = "", **changes):
-    """The node input of one training setting: type, default, limits and tooltip come from `EraseConfig`."""
+def widget(name: str, *, id: str = "", more: str = "", **changes):
+    """The node input of one training setting: type, default, limits and tooltip (and then `more`) come from `EraseConfig`."""
     f = fields_by_name()[name]
     kind, meta = field_type(f), f.metadata
-    options = {"default": f.default, "tooltip": _sentence(meta["help"])} | changes
+    options = {"default": f.default, "tooltip": f"{_sentence(meta['help'])} {more}".strip()} | changes
     if meta["choices"]:
         return io.Combo.Input(id or name, options=list(meta["choices"]), **options)
     if kind is bool:

@@ -38,7 +38,7 @@ class AdversarialEraseTrain(io.ComfyNode):
                 io.String.Input("replace_with", default="", tooltip="What it shall become; empty: nothing in particular. One for all concepts, or several separated by commas in the same order."),
                 io.Combo.Input("recipe", options=list(RECIPES), default="ap-ranked", tooltip="; ".join(f"{r.name}: {r.summary}" for r in RECIPES.values())),
                 io.Int.Input("steps", default=0, min=0, max=100_000, tooltip="Weight updates; 0 takes what suits the model."),
-                widget("preserve_strength"),
+                widget("preserve_strength", default=0.0, more="0 takes what suits the model; to preserve nothing, choose the recipe esd."),
                 widget("rank"),
                 widget("seed", id="erase_seed", min=0, max=2**53, control_after_generate=False),
                 io.Int.Input("preview_every", default=50, min=0, max=10_000, tooltip="Updates between two preview pictures; 0 draws none while training."),
@@ -59,7 +59,7 @@ class AdversarialEraseTrain(io.ComfyNode):
             concepts = concepts_from(concept, replace_with or "") if concept is not None else (Concept("anything"),)
         except ErasureError as error:
             return str(error)
-        given = {"preserve_strength": preserve_strength, "rank": rank, "seed": erase_seed, "steps": steps or None}
+        given = {"preserve_strength": preserve_strength or None, "rank": rank, "seed": erase_seed, "steps": steps or None}
         if preview_every is not None and not 0 <= preview_every <= 10_000:
             return f"preview_every: {preview_every} is out of range. Use 0 to 10000."
         return draft_error(concepts=concepts, **{k: v for k, v in given.items() if v is not None}) or True
@@ -68,7 +68,7 @@ class AdversarialEraseTrain(io.ComfyNode):
     def execute(cls, model, clip, concept, replace_with, recipe, steps, preserve_strength, rank, erase_seed, preview_every, concept_space=None, vae=None, advanced=None):
         settings = dict(advanced or {})
         side = settings.pop("training_side", 0)
-        settings |= {"preserve_strength": preserve_strength, "rank": rank, "seed": erase_seed} | ({"steps": steps} if steps else {})
+        settings |= {"rank": rank, "seed": erase_seed} | {k: v for k, v in (("steps", steps), ("preserve_strength", preserve_strength)) if v}
         exclude = ()
         if concept_space is not None:
             settings |= concept_space.settings | {"preserve": concept_space.protect}

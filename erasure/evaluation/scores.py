@@ -136,11 +136,13 @@ def evaluate(
     before = recognised_before(denoiser, judge, plan, steps, guidance, progress)
     with adapter.on(denoiser, strength):
         after = recognised(denoiser, judge, plan, steps, guidance, progress)
-    return summarise(denoiser, adapter, plan, before, after, erased) | {"images_per_concept": images, "steps": steps, "guidance": guidance, "strength": strength}
+    return summarise(denoiser, adapter, plan, before, after, erased, strength) | {"images_per_concept": images, "steps": steps, "guidance": guidance, "strength": strength}
 
 
-def summarise(denoiser: Denoiser, adapter: ErasureAdapter, plan: Plan, before: Tensor, after: Tensor, erased: Sequence[str]) -> dict:
-    """Scores from (N, 2) recognitions before and after.
+def summarise(
+    denoiser: Denoiser, adapter: ErasureAdapter, plan: Plan, before: Tensor, after: Tensor, erased: Sequence[str], strength: float = 1.0
+) -> dict:
+    """Scores from (N, 2) recognitions before, and after with the adapter at `strength`.
 
     Which 10 suffer most is decided by their sensitivity, not by the same pictures that are then scored: of 142 units
     with a picture or two each, some lose theirs by chance.
@@ -153,7 +155,7 @@ def summarise(denoiser: Denoiser, adapter: ErasureAdapter, plan: Plan, before: T
         if rows:
             units[name] = [round(float(t[rows, column].float().mean()), 4) for t in (before, after)]
     kept = {n: v for n, v in units.items() if n not in dropped}
-    sensitivity = {n: v for n, v in probe(denoiser, adapter, list(kept), latents=2).values.items() if n in kept}
+    sensitivity = {n: v for n, v in probe(denoiser, adapter, list(kept), strength=strength, latents=2).values.items() if n in kept}
     harmed = list(sensitivity)
     near = build_concept_space(denoiser, list(kept), erased=erased, top_k=10).words if erased else ()
     return {

@@ -15,7 +15,7 @@ JUDGE = FOLDER / "judge"
 class DemoDenoiser(DiffusersDenoiser):
     """The embedded model as a Denoiser, with training settings that suit its size."""
 
-    defaults = {"vocabulary": "demo", "learning_rate": 2e-3, "steps": 300}
+    defaults = {"vocabulary": "demo", "learning_rate": 2e-3, "steps": 300, "preserve_strength": 20.0}
 
 
 def check_installed() -> None:
