@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import bisect
+import functools
 import json
 import statistics
 import sys
@@ -22,12 +23,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from erasure.concepts import NEUTRAL_PROMPTS, build_concept_space  # noqa: E402
 from erasure.evaluation.judge import Judge  # noqa: E402
 from erasure.evaluation.scores import Plan, demo_plan, recognised, recognised_before, summarise  # noqa: E402
 from erasure.files import write_atomic, write_json  # noqa: E402
 from erasure.hosts.demo import JUDGE, load_demo  # noqa: E402
 from erasure.latents import TrajectoryPool  # noqa: E402
 from erasure.recipes import configure  # noqa: E402
+from erasure.sensitivity import gap, normalised, predictions, shared_latents  # noqa: E402
 from erasure import trainer as training  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -38,10 +41,10 @@ RECIPES = ("esd", "fixed", "random", "nearest", "pgd", "ap", "ap-ranked")
 OURS = "ap-ranked"
 COLUMNS = {"kept": 1, "worst10": 1, "nearest10": 1, "sensitivity": 2, "sensitivity10": 1}  # and their decimals, as percentages
 SEEDS = (0, 1, 2)
-STEPS, GOAL, PICTURES = 80, 0.05, 20
+STEPS, STYLE_STEPS, GOAL, PICTURES = 80, 160, 0.05, 20  # a style takes longer
 STRENGTHS = [k / 8 for k in range(1, 17)]
 STYLE_TEMPLATES = ("{}", "a dog in {}", "a car in {}", "a house in {}", "a banana in {}", "a face in {}", "a guitar in {}", "a picture in {}")
-COMMON = {"steps": STEPS, "weighting": "uniform"}  # the recipes differ in nothing but the preservation
+COMMON = {"weighting": "uniform"}  # the recipes differ in nothing but the preservation
 SAMPLER = {"steps": 6, "guidance": 4.0}  # recognised as often as after 10 or 20 steps
 _rolled: dict[tuple[int, str], object] = {}
 
@@ -64,7 +67,7 @@ training.TrajectoryPool = SharedPool
 
 def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images: int) -> dict:
     """Train, find the strength that erases, score at that strength."""
-    extra = {"templates": STYLE_TEMPLATES} if concept in STYLES else {}
+    extra = {"templates": STYLE_TEMPLATES, "steps": STYLE_STEPS} if concept in STYLES else {"steps": STEPS}
     result = training.EraseTrainer(denoiser, configure(denoiser, recipe, [concept], seed=seed, **COMMON, **extra)).run()
     goal_plan, column, course = erased_plan(concept), int(concept in STYLES), {}
 
@@ -80,7 +83,7 @@ def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images
         before = recognised_before(denoiser, judge, plan, **SAMPLER)
         with result.adapter.on(denoiser, strength):
             after = recognised(denoiser, judge, plan, **SAMPLER)
-    scores = summarise(denoiser, result.adapter, plan, before, after, [concept], strength)
+    scores = summarise(denoiser, plan, before, after, [concept], lambda kept: harm(denoiser, result.adapter, strength, kept, concept))
     return {
         "concept": concept, "recipe": recipe, "seed": seed, "strength": strength, "reached": found < len(STRENGTHS),
         "course": {s: round(v, 4) for s, v in sorted(course.items())},
@@ -88,6 +91,23 @@ def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images
         "erased": scores["erased"].get(concept, {}).get("after"), **{k: scores[k]["drop"] for k in ("kept", "worst10", "nearest10")},
         "sensitivity": scores["sensitivity"]["kept"], "sensitivity10": scores["sensitivity"]["worst10"],
     }
+
+
+def harm(denoiser, adapter, strength: float, kept: list[str], concept: str) -> dict[str, float]:
+    """What `probe` finds, with the untouched model's predictions made once for all runs."""
+    space, shared, d_off = untouched(denoiser)
+    rows = [space.words.index(w) for w in (*kept, concept, *NEUTRAL_PROMPTS)]
+    with adapter.on(denoiser, strength):
+        d_on = predictions(denoiser, space.cond[rows].to("cpu", torch.float32), shared)
+    change = (d_on - d_off[rows]).square().flatten(1).mean(1)
+    return dict(zip(kept, normalised(change, gap(d_off[rows], shared)).tolist()))
+
+
+@functools.cache
+def untouched(denoiser):
+    space = build_concept_space(denoiser, "demo").with_words(denoiser, NEUTRAL_PROMPTS)
+    shared = shared_latents(denoiser, 2, seed=0)
+    return space, shared, predictions(denoiser, space.cond.to("cpu", torch.float32), shared)
 
 
 def drawing():
@@ -107,7 +127,7 @@ def write_table(runs: list[dict], path: Path) -> None:
     """One row per recipe, means over concepts and seeds with the standard error of the mean."""
     lines = [
         "# Preservation at equal erasure, embedded model", "",
-        f"{len(runs)} runs of {STEPS} updates; each adapter is scored at the smallest strength (up to {STRENGTHS[-1]:g}) at which the erased concept is recognised in",
+        f"{len(runs)} runs of {STEPS} updates ({STYLE_STEPS} for a style); each adapter is scored at the smallest strength (up to {STRENGTHS[-1]:g}) at which the erased concept is recognised in",
         f"at most {100 * GOAL:.0f} % of {PICTURES} pictures. Points of accuracy lost (lower is better), mean and standard error over concepts and seeds; sensitivity",
         "x 100: how much the predictions changed, 100 being as much as the concept itself does. Command: `make -C benchmarks`.", "",
         "| preservation | runs | reached | erased accuracy | kept, all | 10 most harmed | 10 nearest | sensitivity, all | of the 10 | strength | evaluations / update |", "|---|---|---|---|---|---|---|---|---|---|---|",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,13 +136,17 @@ def evaluate(
     before = recognised_before(denoiser, judge, plan, steps, guidance, progress)
     with adapter.on(denoiser, strength):
         after = recognised(denoiser, judge, plan, steps, guidance, progress)
-    return summarise(denoiser, adapter, plan, before, after, erased, strength) | {"images_per_concept": images, "steps": steps, "guidance": guidance, "strength": strength}
+    harm = lambda kept: probe(denoiser, adapter, kept, strength=strength, latents=2).values  # noqa: E731
+    return summarise(denoiser, plan, before, after, erased, harm) | {"images_per_concept": images, "steps": steps, "guidance": guidance, "strength": strength}
 
 
 def summarise(
-    denoiser: Denoiser, adapter: ErasureAdapter, plan: Plan, before: Tensor, after: Tensor, erased: Sequence[str], strength: float = 1.0
+    denoiser: Denoiser, plan: Plan, before: Tensor, after: Tensor, erased: Sequence[str], harm: Callable[[list[str]], Mapping[str, float]]
 ) -> dict:
-    """Scores from (N, 2) recognitions before, and after with the adapter at `strength`.
+    """Scores from (N, 2) recognitions before and after.
+
+    Args:
+        harm: kept units -> the sensitivity of each.
 
     Which 10 suffer most is decided by their sensitivity, not by the same pictures that are then scored: of 142 units
     with a picture or two each, some lose theirs by chance.
@@ -155,8 +159,8 @@ def summarise(
         if rows:
             units[name] = [round(float(t[rows, column].float().mean()), 4) for t in (before, after)]
     kept = {n: v for n, v in units.items() if n not in dropped}
-    sensitivity = {n: v for n, v in probe(denoiser, adapter, list(kept), strength=strength, latents=2).values.items() if n in kept}
-    harmed = list(sensitivity)
+    sensitivity = harm(list(kept))
+    harmed = sorted(kept, key=lambda n: -sensitivity[n])
     near = build_concept_space(denoiser, list(kept), erased=erased, top_k=10).words if erased else ()
     return {
         "erased": {n: {"before": units[n][0], "after": units[n][1]} for n in erased if n in units},
