@@ -9,12 +9,18 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import sys
 import time
 import urllib.request
 import uuid
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from erasure.hosts.demo import STYLE_SETTINGS  # noqa: E402
+
+FOLDER = ROOT / "example_workflows"
 SIZES = {  # with their panels
     "LoadErasureDemo": (260, 70), "LoadConceptSpace": (360, 640), "EraseAdvanced": (360, 760), "AdversarialEraseTrain": (420, 900), "ApplyErasedLoRA": (360, 360),
     "SaveErasedLoRA": (360, 370), "SensitivityProbe": (500, 760), "BeforeAfter": (560, 620),
@@ -172,11 +178,12 @@ def erase_an_object(info: dict) -> Graph:
 
 def erase_a_style(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -20), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things, so *Erase Advanced Settings* gives several **templates**: "
-           "prompts in which the style occurs. `{}` stands for the concept, and what stands around it is kept.")
+    g.note((20, -20), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things, so *Erase Advanced Settings* gives many **templates**: "
+           "prompts in which the style occurs. `{}` stands for the concept, and what stands around it is kept. A style goes less easily than an object: more *negative_guidance*, less *preserve_strength*.")
     base, space = demo(g, "demo", "ink style")
-    advanced = g.add("EraseAdvanced", (20, 1060), templates=STYLE_TEMPLATES)
-    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="ink style", steps=400)
+    advanced = g.add("EraseAdvanced", (20, 1060), templates="\n".join(STYLE_SETTINGS["templates"]), negative_guidance=STYLE_SETTINGS["negative_guidance"])
+    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="ink style",
+                  **{k: STYLE_SETTINGS[k] for k in ("steps", "preserve_strength")})
     before = draw(g, base, base[0], ["a cat in ink style", "a cat in pencil sketch style"], 880, -480)
     after = draw(g, base, train[1], ["a cat in ink style", "a cat in pencil sketch style"], 880, 250)
     g.add("BeforeAfter", (1910, 0), before=before, after=after, labels="a cat in ink style\na cat in pencil sketch style", title="'ink style' erased")
@@ -239,7 +246,6 @@ def use_on_your_checkpoint(info: dict) -> Graph:
     return g
 
 
-STYLE_TEMPLATES = "{}\na dog in {}\na car in {}\na house in {}\na banana in {}\na face in {}\na guitar in {}\na picture in {}"
 GRAPHS = {f.__name__: f for f in (erase_an_object, erase_a_style, see_the_damage, compare_recipes, stack_two_erasers, use_on_your_checkpoint)}
 
 

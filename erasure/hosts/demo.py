@@ -11,6 +11,11 @@ FOLDER = Path(__file__).parent.parent / "demo"
 MODEL = FOLDER / "model"
 JUDGE = FOLDER / "judge"
 
+_SHOWN_ON = ("dog", "car", "house", "banana", "face", "guitar", "picture", "tree", "fish", "bus", "star", "hammer", "flower", "bird", "shoe", "ball", "castle", "key", "cake", "boat")
+STYLE_SETTINGS = {  # a style shows on many things, and goes less easily than an object
+    "templates": ("{}", *(f"a {thing} in {{}}" for thing in _SHOWN_ON)), "negative_guidance": 2.0, "preserve_strength": 5.0, "steps": 400,
+}
+
 
 class DemoDenoiser(DiffusersDenoiser):
     """The embedded model as a Denoiser, with training settings that suit its size."""

@@ -1,4 +1,4 @@
-"""Charts: the sensitivity spectrum and the training curves, drawn with matplotlib off screen."""
+"""Charts: the sensitivity spectrum, the training curves and measurements side by side, drawn with matplotlib off screen."""
 
 from __future__ import annotations
 
@@ -97,6 +97,31 @@ def draw_curves(history: Sequence[Mapping], title: str) -> Image.Image:
         axes.set_xlabel("update")
         axes.set_title(label, fontsize=11, loc="left")
     left.set_ylim(-0.1, 1.05)
+    figure.suptitle(_plain(title), x=0.02, ha="left", fontsize=15, fontweight="bold")
+    return _render(figure)
+
+
+def draw_side_by_side(measured: Mapping[str, Mapping[str, Sequence[float]]], title: str, best: str = "") -> Image.Image:
+    """Every measurement as a dot, their mean and its standard error as a diamond: one panel a measure, one row a method.
+
+    Args:
+        measured: measure -> method -> values; every measure has the same methods.
+        best: the method to draw in colour.
+    """
+    methods = list(next(iter(measured.values())))
+    figure = _figure(3.6 * len(measured) + 0.8, 0.42 * len(methods) + 1.5)
+    panels = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
+    spread = np.random.default_rng(0)  # dots of equal value lie beside each other
+    for axes, (measure, values) in zip(panels, measured.items()):
+        for row, method in enumerate(methods):
+            found, colour = np.asarray(values[method], float), _BLUE if method == best else _GREY
+            axes.plot(found, row + spread.uniform(-0.22, 0.22, len(found)), ".", color=colour, alpha=0.3, markersize=6, markeredgewidth=0)
+            error = found.std(ddof=1) / len(found) ** 0.5 if len(found) > 1 else 0.0
+            axes.errorbar(found.mean(), row, xerr=error, fmt="D", color=colour, markersize=7, capsize=3, linewidth=1.8)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_title(measure, fontsize=11, loc="left")
+    panels[0].set_yticks(range(len(methods)), [_plain(m) for m in methods])
+    panels[0].invert_yaxis()
     figure.suptitle(_plain(title), x=0.02, ha="left", fontsize=15, fontweight="bold")
     return _render(figure)
 
