@@ -218,7 +218,7 @@ def stack_two_erasers(info: dict) -> Graph:
     base, space = demo(g, "demo", "banana")
     model = base[0]
     for i, concept in enumerate(("banana", "guitar")):
-        train = g.add("AdversarialEraseTrain", (420, 250 + i * 960), concept, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept=concept, steps=200, preview_every=0)
+        train = g.add("AdversarialEraseTrain", (420, 250 + i * 960), concept, model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept=concept, preview_every=0)
         model = g.add("ApplyErasedLoRA", (880, 250 + i * 960), model=model, clip=base[1], lora=train[0])[0]
     prompts = ["a banana", "a guitar", "a cat"]
     before, after = draw(g, base, base[0], prompts, 1280, -760), draw(g, base, model, prompts, 1280, 300)
@@ -272,8 +272,8 @@ def over(before: list, after: list, most: int = 6):
     """Two rows of pictures with a word at the left of each."""
     from PIL import Image, ImageDraw, ImageFont
 
-    step = max(1, len(before) // most)
-    rows, cell, left = [before[::step][:most], after[::step][:most]], 160, 90
+    shown = min(most, len(before))
+    rows, cell, left = [[row[i * len(row) // shown] for i in range(shown)] for row in (before, after)], 160, 90
     sheet = Image.new("RGB", (left + len(rows[0]) * (cell + 6), 2 * (cell + 6)), "white")
     for y, (word, row) in enumerate(zip(("before", "after"), rows)):
         ImageDraw.Draw(sheet).text((12, y * (cell + 6) + cell / 2), word, "#181a1f", ImageFont.load_default(20), anchor="lm")
