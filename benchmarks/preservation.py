@@ -130,9 +130,11 @@ def write_table(runs: list[dict], path: Path) -> None:
     """One row per recipe, means over concepts and seeds with the standard error of the mean."""
     lines = [
         "# Preservation at equal erasure, embedded model", "",
-        f"{len(runs)} runs of {STEPS} updates ({STYLE_STEPS} for a style); each adapter is scored at the smallest strength (up to {STRENGTHS[-1]:g}) at which the erased concept is recognised in",
+        f"{len(runs)} runs: {', '.join(dict.fromkeys(r['concept'] for r in runs))}; seeds {', '.join(map(str, sorted({r['seed'] for r in runs})))}.", "",
+        f"{STEPS} updates each ({STYLE_STEPS} for a style); an adapter is scored at the smallest strength (up to {STRENGTHS[-1]:g}) at which the erased concept is recognised in",
         f"at most {100 * GOAL:.0f} % of {PICTURES} pictures. Points of accuracy lost (lower is better), mean and standard error over concepts and seeds; sensitivity",
-        "x 100: how much the predictions changed, 100 being as much as the concept itself does. Command: `make -C benchmarks`.", "",
+        "x 100: how much the predictions changed, 100 being as much as the concept itself does. lambda is 20 (5 for a style; 1 for pgd, where",
+        "more forbids the erasure). Command: `make -C benchmarks`.", "",
         "| preservation | runs | reached | erased accuracy | kept, all | 10 most harmed | 10 nearest | sensitivity, all | of the 10 | strength | evaluations / update |", "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for recipe in RECIPES:
