@@ -2,8 +2,8 @@
 
 Each run trains one adapter, and scores it at the smallest strength at which the judge recognises the erased concept in
 at most 5 % of 20 pictures (an object in all styles, a style on many objects): the accuracy it cost all kept concepts,
-the 10 that suffer most and the 10 nearest in text space. Everything but the preservation is equal. Results are kept run by run, so the benchmark can be interrupted and
-split over processes:
+the 10 that suffer most and the 10 nearest in text space. Everything but the preservation is equal. Results are kept run
+by run, so the benchmark can be interrupted and split over processes:
 
     python benchmarks/preservation.py --shard 1/2 &  python benchmarks/preservation.py --shard 2/2
     python benchmarks/preservation.py --table
@@ -23,6 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from erasure import trainer as training  # noqa: E402
 from erasure.concepts import NEUTRAL_PROMPTS, build_concept_space  # noqa: E402
 from erasure.evaluation.judge import Judge  # noqa: E402
 from erasure.evaluation.scores import Plan, demo_plan, recognised, recognised_before, summarise  # noqa: E402
@@ -33,7 +34,6 @@ from erasure.pictures import draw_side_by_side  # noqa: E402
 from erasure.pictures.grid import png_bytes  # noqa: E402
 from erasure.recipes import configure  # noqa: E402
 from erasure.sensitivity import gap, normalised, predictions, shared_latents  # noqa: E402
-from erasure import trainer as training  # noqa: E402
 
 HERE = Path(__file__).parent
 TABLE = HERE / "preservation.md"
