@@ -34,8 +34,8 @@ def main() -> int:
     if args.what is None:
         print("Nothing to install here: requirements.txt has what the nodes need. Try 'python install.py demo'.")
         return 0
-    if sys.version_info < (3, 10):
-        print("Python 3.10 or newer is needed.", file=sys.stderr)
+    if sys.version_info < (3, 11):
+        print("Python 3.11 or newer is needed.", file=sys.stderr)
         return 2
     python = prepare(Path(args.venv), args.what, args.cpu)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"} | ({"OMP_NUM_THREADS": "1"} if args.what == "test" else {})  # one thread for each of two workers
@@ -56,7 +56,7 @@ def prepare(folder: Path, what: str, cpu: bool) -> Path:
     subprocess.check_call([*pip, TORCH, *(["--index-url", CPU_INDEX] if cpu else [])])
     subprocess.check_call([*pip, *(part for f in files for part in ("-r", str(f)))])
     for file in alone:
-        subprocess.check_call([*pip, "--no-deps", "-r", str(file)])
+        subprocess.check_call([*pip, "--no-deps", "-r", str(file), *(["--extra-index-url", CPU_INDEX] if cpu else [])])
     stamp.write_text(wanted)
     return python
 

@@ -28,7 +28,7 @@ from erasure.concepts import NEUTRAL_PROMPTS, build_concept_space  # noqa: E402
 from erasure.evaluation.judge import Judge  # noqa: E402
 from erasure.evaluation.scores import Plan, demo_plan, recognised, recognised_before, summarise  # noqa: E402
 from erasure.files import write_atomic, write_json  # noqa: E402
-from erasure.hosts.demo import JUDGE, STYLE_SETTINGS, load_demo  # noqa: E402
+from erasure.hosts.demo import JUDGE, load_demo  # noqa: E402
 from erasure.latents import TrajectoryPool  # noqa: E402
 from erasure.pictures import draw_side_by_side  # noqa: E402
 from erasure.pictures.grid import png_bytes  # noqa: E402
@@ -68,10 +68,8 @@ training.TrajectoryPool = SharedPool
 
 def run_one(denoiser, judge: Judge, concept: str, recipe: str, seed: int, images: int) -> dict:
     """Train, find the strength that erases, score at that strength."""
-    extra = {**STYLE_SETTINGS, "steps": STYLE_STEPS} if concept in STYLES else {"steps": STEPS}
-    if recipe == "pgd":
-        extra.pop("preserve_strength", None)  # its own: a larger one forbids the erasure
-    result = training.EraseTrainer(denoiser, configure(denoiser, recipe, [concept], seed=seed, **COMMON, **extra)).run()
+    steps = STYLE_STEPS if concept in STYLES else STEPS
+    result = training.EraseTrainer(denoiser, configure(denoiser, recipe, [concept], seed=seed, steps=steps, **COMMON)).run()
     goal_plan, column, course = erased_plan(concept), int(concept in STYLES), {}
 
     def erased(strength: float) -> bool:
@@ -166,9 +164,11 @@ def _differences(runs: list[dict]) -> list[str]:
 
 def picture(runs: list[dict]):
     """Every run as a dot, and the mean of each recipe."""
-    titles = {"kept": "all kept concepts: points lost", "worst10": "10 most harmed: points lost", "sensitivity10": "10 most harmed: change (%)"}
+    titles = {"kept": "all kept: points of accuracy lost", "worst10": "10 most harmed: points lost", "sensitivity10": "10 most harmed: change of prediction (%)"}
     measured = {title: {r: [100 * x[key] for x in runs if x["recipe"] == r] for r in RECIPES} for key, title in titles.items()}
-    return draw_side_by_side(measured, "What an equally complete erasure costs the other concepts", OURS)
+    short = sum(not r["reached"] for r in runs)
+    note = f"dot: one of {len(runs)} runs (a concept and a seed)" + (f", {short} of them never erased completely" if short else "")
+    return draw_side_by_side(measured, "What an equally complete erasure costs the other concepts", OURS, note)
 
 
 def _mean(values, digits: int = 1) -> str:

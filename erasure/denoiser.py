@@ -84,7 +84,9 @@ class Denoiser(TextEncoder):
         architecture: ModelSpec architecture id of the base ("stable-diffusion-v1").
         base_version: value for `ss_base_model_version` ("sd_1.5", "sdxl_1.0", ...).
         resolution: (width, height) in pixels of what `decode` returns.
-        defaults: training settings that suit this model better than the recipe's.
+        defaults: training settings that suit this model better than the general ones.
+        style_defaults: those that suit it better still for a style: a concept whose name ends in "style".
+        prediction_type: what the network predicts, in the host's words; two runs that differ in it are not the same run.
         forwards: single-sample network evaluations so far, counted by `denoise`.
         backwards: single-sample backward passes, counted by whoever calls backward (about 2 evaluations each).
         max_batch: samples that one gradient-free call may hold.
@@ -99,6 +101,8 @@ class Denoiser(TextEncoder):
     name: str = "model"
     resolution: tuple[int, int] = (512, 512)
     defaults: Mapping[str, object] = {}
+    style_defaults: Mapping[str, object] = {}
+    prediction_type: str = "epsilon"
     forwards: int = 0
     backwards: int = 0
     max_batch: int = 16

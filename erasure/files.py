@@ -23,8 +23,8 @@ def cache_folder() -> Path:
     return Path(base) / "concept-erasure"
 
 
-def write_atomic(path: str | Path, data: bytes) -> Path:
-    """Write `data` to `path` so that a crash at any moment leaves the old file or the new one.
+def write_atomic(path: str | Path, *data: bytes | memoryview) -> Path:
+    """Write `data`, piece after piece, to `path` so that a crash at any moment leaves the old file or the new one.
 
     Raises:
         ErasureError: full disk, read-only or forbidden folder; nothing is left behind.
@@ -34,7 +34,7 @@ def write_atomic(path: str | Path, data: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(data)
+            file.writelines(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -51,11 +51,11 @@ def write_json(path: str | Path, value: object) -> Path:
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
     """Atomic safetensors file whose bytes depend on nothing but its content."""
-    return write_atomic(path, safetensors_bytes(tensors, metadata))
+    return write_atomic(path, *safetensors_parts(tensors, metadata))
 
 
-def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Serialised tensors and metadata; metadata keys sorted, which the library leaves to chance."""
+def safetensors_parts(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """Header and payload of a safetensors file; metadata keys sorted, which the library leaves to chance."""
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, dict(metadata))
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -63,7 +63,7 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+    return struct.pack("<Q", len(text)) + text, memoryview(data)[8 + length :]
 
 
 def check_writable(field: str, path: str | Path, suffixes: tuple[str, ...]) -> Path:

@@ -11,6 +11,8 @@ from .denoiser import Denoiser
 from .errors import ErasureError
 from .version import __version__
 
+_FOREIGN = 0.1  # relative difference of encodings; number formats make less than a hundredth
+
 
 def base_facts(denoiser: Denoiser) -> dict:
     """What an adapter remembers of the model it was trained on."""
@@ -21,13 +23,24 @@ def base_facts(denoiser: Denoiser) -> dict:
 
 
 def run_identity(denoiser: Denoiser, config: EraseConfig, space: ConceptSpace | None = None) -> str:
-    """Two runs with the same identity on the same machine give the same bytes: settings, weights, words, number format."""
-    digest = hashlib.sha256(json.dumps([config.identity(), denoiser.base_hash(), __version__, str(denoiser.device), str(denoiser.dtype)], sort_keys=True).encode())
+    """Two runs with the same identity on the same machine give the same bytes: settings, weights, how they are used, words, number format."""
+    model = [denoiser.base_hash(), denoiser.architecture, denoiser.prediction_type, denoiser.latent_shape, str(denoiser.device), str(denoiser.dtype)]
+    digest = hashlib.sha256(json.dumps([config.identity(), model, __version__], sort_keys=True).encode())
+    digest.update(denoiser.sigmas.numpy().tobytes())
     if config.preservation != "none":
         words = space.words if space else [w.text for w in load_vocabulary(config.vocabulary, denoiser)]
         digest.update("\n".join(words).encode())
     digest.update(denoiser.encode(["a photo of a cat"]).flat().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def check_space(denoiser: Denoiser, space: ConceptSpace) -> None:
+    """Refuse candidates that another text encoder has encoded."""
+    mine, theirs = denoiser.encode([space.words[0]]).to("cpu").tensors, space.cond[0].tensors
+    if {k: t.shape for k, t in mine.items()} != {k: t.shape for k, t in theirs.items()} or any(
+        (mine[k].float() - theirs[k].float()).norm() > _FOREIGN * mine[k].float().norm() for k in mine
+    ):
+        raise ErasureError("concept_space", "its words were encoded by another text encoder", "Give Load Concept Space the CLIP of this model.")
 
 
 def check_preserve(denoiser: Denoiser, config: EraseConfig) -> None:

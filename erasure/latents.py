@@ -89,8 +89,8 @@ class TrajectoryPool:
         c, h, w = self.denoiser.latent_shape
         per_trajectory = self.memory_mb * 2**20 // max(1, self.expected)
         self.keep = per_trajectory // (3 * 4 * c * h * w)
-        if self.keep < 2:
-            need = 2 * 3 * 4 * c * h * w * self.expected / 2**20
+        if self.keep < 1:
+            need = 3 * 4 * c * h * w * self.expected / 2**20
             raise ErasureError("pool_memory_mb", f"{self.memory_mb} MiB cannot hold {self.expected} trajectories", f"Allow at least {need:.0f} MiB, or use fewer trajectories or candidates.")
 
     def register(self, requests: Sequence[Request]) -> None:
@@ -137,15 +137,17 @@ class TrajectoryPool:
         sigmas = torch.stack([self._levels(k, steps, version) for k in keys], 1).to(device)
         unit = torch.stack([noise(self.denoiser.latent_shape, self.seed, version, f"pool/{k}") for k in keys])
         x = self.denoiser.start_latents(unit.to(device), sigmas[0])
-        kept = set(torch.linspace(0, steps - 1, min(self.keep, steps)).round().int().tolist())
-        states = []
+        kept, states = [self._kept(k, steps, version) for k in keys], [[] for _ in keys]
         for i, (x_t, sigma, d_cond, d_uncond) in enumerate(trajectory(self.denoiser, x, sigmas, cond, self.uncond, self.guidance)):
-            if i in kept:
-                states.append(self._with_teacher(requests, x_t, sigma, cond, d_cond, d_uncond, student))
+            rows = [row for row in range(len(keys)) if i in kept[row]]
+            if rows:
+                found = self._with_teacher([requests[r] for r in rows], x_t[rows], sigma[rows], cond[rows], d_cond[rows], d_uncond[rows], student)
+                for place, row in enumerate(rows):
+                    states[row].append({name: t[place] for name, t in found.items()})
             if i < steps:
                 yield
-        for row, key in enumerate(keys):
-            self.held[key] = _Trajectory({n: torch.stack([s[n][row] for s in states]).float().cpu() for n in states[0]}, version)
+        for key, mine in zip(keys, states):
+            self.held[key] = _Trajectory({n: torch.stack([s[n] for s in mine]).float().cpu() for n in mine[0]}, version)
 
     def _with_teacher(self, requests, x, sigma, cond, d_cond, d_uncond, student) -> dict[str, Tensor]:
         """One state with the teacher's d(c) and d(anchor): guidance gave both unless the adapter was on or the anchor has a prompt."""
@@ -159,6 +161,13 @@ class TrajectoryPool:
             if rows:
                 d_anchor[rows] = self.denoiser.directions(x[rows], sigma[rows], Cond.cat([requests[i].anchor for i in rows]))
         return {"x": x, "sigma": sigma, "d_cond": d_cond, "d_anchor": d_anchor}
+
+    def _kept(self, key: str, steps: int, version: int) -> set[int]:
+        """The steps whose states are kept: all, or as many as the memory allows, one at random out of each equal stretch."""
+        if self.keep >= steps:
+            return set(range(steps))
+        gen, bounds = generator(self.seed, version, f"kept/{key}"), [k * steps // self.keep for k in range(self.keep + 1)]
+        return {int(torch.randint(low, high, (1,), generator=gen)) for low, high in zip(bounds, bounds[1:])}
 
     def _levels(self, key: str, steps: int, version: int) -> Tensor:
         """(steps + 1,) noise levels; the grid is shifted at random so that the pool covers every level."""

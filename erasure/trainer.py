@@ -26,7 +26,7 @@ from .concepts import ConceptSpace, build_concept_space
 from .config import Concept, EraseConfig
 from .denoiser import Denoiser
 from .errors import ErasureError
-from .identity import base_facts, check_preserve, run_identity
+from .identity import base_facts, check_preserve, check_space, run_identity
 from .latents import Request, States, TrajectoryPool
 from .losses import sigma_weights, weighted_mse
 from .memory import peak_memory_mb
@@ -79,6 +79,8 @@ class EraseTrainer:
         self.base = base_facts(denoiser)
         check_preserve(denoiser, config)
         self.space = space
+        if space is not None:
+            check_space(denoiser, space)
         self.identity = run_identity(denoiser, config, space)
         self.history: list[dict] = []
         self.step, self.bad_steps, self.rate_scale, self.seconds = 0, 0, 1.0, 0.0
@@ -204,18 +206,25 @@ class EraseTrainer:
             ErasureError: even that does not fit.
         """
         try:
-            loss_erase, loss_keep, untouched = self._losses(erased, kept)
-            loss = loss_erase + self.config.preserve_strength * loss_keep
-            stopped = self._descend(loss, len(erased.sigma) + (len(kept.sigma) if kept else 0))
-            return stopped, loss, loss_erase, loss_keep, untouched
-        except torch.OutOfMemoryError as error:
+            return self._attempt(erased, kept)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):  # as MPS says it
+                raise
             if self.checkpointing:
-                remedy = "Lower batch_size and preserve_batch, train on smaller pictures, or close other programs."
+                remedy = "Lower batch_size and preserve_batch (in ComfyUI also training_side), or close other programs."
                 raise ErasureError("memory", "one update does not fit into the GPU memory, not even with gradient checkpointing", remedy) from error
         self.checkpointing = True
         self.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
         self.denoiser.gradient_checkpointing(True)
         return self._learn(erased, kept)
+
+    def _attempt(self, erased: States, kept: States | None) -> tuple[str, Tensor, Tensor, Tensor, Tensor]:
+        """`_learn` once; a frame of its own, so that what a failure leaves in memory goes with it."""
+        loss_erase, loss_keep, untouched = self._losses(erased, kept)
+        loss = loss_erase + self.config.preserve_strength * loss_keep
+        stopped = self._descend(loss, len(erased.sigma) + (len(kept.sigma) if kept else 0))
+        return stopped, loss, loss_erase, loss_keep, untouched
 
     def _erase_states(self, step: int) -> States:
         """A batch stratified over the concepts: sample i belongs to concept (step * B + i) mod n."""
@@ -249,6 +258,8 @@ class EraseTrainer:
         if torch.isfinite(loss):
             (loss * self.denoiser.gradient_scale).backward()
             self.denoiser.backwards += samples
+            if cut := sum(p.grad is None for p in parameters):
+                raise ErasureError("model", f"no gradient reaches {cut} of {len(parameters)} LoRA weights", "Switch off kernels that can only predict: start ComfyUI without --use-sage-attention and --fast.")
             for p in parameters:
                 p.grad /= self.denoiser.gradient_scale
             norm = torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_CLIP)

@@ -29,9 +29,9 @@ class ApplyErasedLoRA(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to erase from."),
                 io.Clip.Input("clip", optional=True, tooltip="Passed through; erasers of this pack leave the text encoder alone."),
-                io.LoraModel.Input("lora", optional=True, tooltip="An eraser straight from training; choose '(the wired LoRA)' below."),
+                io.LoraModel.Input("lora", optional=True, tooltip="An eraser straight from training; counts while '(the wired LoRA)' is chosen below."),
                 io.Combo.Input("lora_name", options=choices(), default=WIRED, tooltip="A file from the loras folder, or the wired one."),
-                io.Float.Input("strength", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip="1 erases as trained, 0 does nothing; below zero brings out what was erased."),
+                io.Float.Input("strength", default=1.0, min=-10.0, max=10.0, step=0.05, tooltip="1 erases as trained, 0 does nothing. Still visible: try 1.2 to 1.5, or train longer; others change: 0.6 to 0.8. Below zero brings out what was erased."),
             ],
             outputs=[
                 io.Model.Output(display_name="model"),
@@ -61,7 +61,8 @@ class ApplyErasedLoRA(io.ComfyNode):
         adapter = _adapter(lora_name, lora)
         loaded = ErasedLora(adapter)
         erased, new_clip = comfy.sd.load_lora_for_models(model, clip, loaded, strength, strength)
-        card = "\n".join([*describe(adapter), *_warnings(model, adapter, erased, strength)])
+        unused = ["Warning: the wired LoRA is not used, since a file is chosen."] if lora is not None and lora_name != WIRED else []
+        card = "\n".join([*describe(adapter), *unused, *_warnings(model, adapter, erased, strength)])
         return io.NodeOutput(erased, new_clip, card, ui={"text": (card,)})
 
 

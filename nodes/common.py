@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ CATEGORY = "concept erasure"
 ConceptSpaceSocket = io.Custom("CONCEPT_SPACE")
 AdvancedSocket = io.Custom("ERASE_ADVANCED")
 ConceptsSocket = io.Custom("CONCEPTS")
+WIDGETS = {"target": "replace_with", "preserve": "protect", "seed": "erase_seed", "candidates": "top_k", "centers": "thinning"}  # settings that nodes show under another name
 _EVERY = 0.25  # seconds between two messages to the browser
 
 
@@ -152,7 +154,19 @@ def stages(node_id: str | None) -> Callable[[str], Progress]:
 def draft_error(**settings) -> str | None:
     """What `EraseConfig` says of these settings, for `validate_inputs`: None, or the message."""
     try:
-        EraseConfig(**settings).validate()
+        with errors_name_widgets():
+            EraseConfig(**settings).validate()
     except ErasureError as error:
         return str(error)
     return None
+
+
+@contextmanager
+def errors_name_widgets():
+    """Inside, an error about a setting names the widget that the user sees."""
+    try:
+        yield
+    except ErasureError as error:
+        if error.field not in WIDGETS:
+            raise
+        raise ErasureError(WIDGETS[error.field], error.problem, error.remedy) from error

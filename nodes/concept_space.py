@@ -7,7 +7,7 @@ from ..erasure.concepts.vocabulary import check_source
 from ..erasure.config import fields_by_name
 from ..erasure.errors import ErasureError
 from ..erasure.hosts.comfy import ComfyTextEncoder
-from .common import CATEGORY, ConceptSpaceSocket, SpaceChoice, check_choice, lines, stages, vocabulary_folder, widget
+from .common import CATEGORY, WIDGETS, ConceptSpaceSocket, SpaceChoice, check_choice, lines, stages, vocabulary_folder, widget
 from .search import remember
 
 OWN = "own words"
@@ -37,8 +37,8 @@ class LoadConceptSpace(io.ComfyNode):
                 io.String.Input("concept", default="", tooltip="What you will erase. Only needed to show its neighbours here; it is never protected."),
                 io.String.Input("protect", multiline=True, default="", tooltip="Concepts to protect in any case, one a line, whatever the search finds."),
                 io.String.Input("exclude", multiline=True, default="", tooltip="Concepts that may suffer, one a line: never protected. Synonyms of the erased concept are left out anyway."),
-                widget("candidates", display_name="top_k"),
-                widget("centers", display_name="thinning"),
+                widget("candidates", display_name=WIDGETS["candidates"]),
+                widget("centers", display_name=WIDGETS["centers"]),
             ],
             outputs=[
                 ConceptSpaceSocket.Output(display_name="concept_space", tooltip="Wire into Adversarial Erase Train and Sensitivity Probe."),
@@ -56,7 +56,7 @@ class LoadConceptSpace(io.ComfyNode):
         for name, value in (("candidates", candidates), ("centers", centers)):
             meta = fields_by_name()[name].metadata
             if value is not None and not meta["low"] <= value <= meta["high"]:
-                return f"{name}: {value} is out of range. Use {meta['low']} to {meta['high']}."
+                return f"{WIDGETS[name]}: {value} is out of range. Use {meta['low']} to {meta['high']}."
         return True
 
     @classmethod

@@ -13,7 +13,7 @@ class LoadErasureDemo(io.ComfyNode):
             node_id="LoadErasureDemo",
             display_name="Load Erasure Demo Model",
             category=CATEGORY,
-            description="A tiny text-to-image model that ships with this pack (128 x 128 pixels, emoji in seven styles). Every example runs with it, nothing is downloaded.",
+            description="A tiny text-to-image model that ships with this pack (128 x 128 pixels, emoji in seven styles). All examples but one run with it, nothing is downloaded.",
             inputs=[],
             outputs=[
                 io.Model.Output(tooltip="The network. Use it like any checkpoint's MODEL, with 128 x 128 latents."),

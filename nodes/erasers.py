@@ -9,7 +9,6 @@ import base64
 import binascii
 import io
 import json
-import math
 import os
 import struct
 from functools import lru_cache
@@ -149,7 +148,7 @@ def _scores(said: object) -> list[dict]:
             continue
         for name, values in part.items() if key == "erased" else ((label, part),):
             pair = [values.get(k) if isinstance(values, dict) else None for k in ("before", "after")]
-            if all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in pair):
+            if all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1 for v in pair):
                 rows.append({"name": _text(name), "before": float(pair[0]), "after": float(pair[1]), "erased": key == "erased"})
     return rows[:12]
 

@@ -3,19 +3,26 @@
 import comfy.sd
 from comfy_api.latest import io
 
-from ..erasure.config import Concept
+from ..erasure.config import Concept, EraseConfig
 from ..erasure.errors import ErasureError
 from ..erasure.hosts.comfy import ComfyDenoiser
+from ..erasure.hosts.demo import DemoDenoiser
 from ..erasure.recipes import RECIPES, configure, find_recipe
-from .common import CATEGORY, AdvancedSocket, ConceptSpaceSocket, ErasedLora, draft_error, lines, text_lines, widget
+from .common import CATEGORY, AdvancedSocket, ConceptSpaceSocket, ErasedLora, draft_error, errors_name_widgets, lines, text_lines, widget
 from .session import Session
 
 
+def _zero(name: str) -> str:
+    """What 0 stands for in the widget of a setting."""
+    general, demo, style = (f"{v:g}" for v in (getattr(EraseConfig, name), DemoDenoiser.defaults[name], DemoDenoiser.style_defaults[name]))
+    return f"0 takes what suits the model: {general} (the demo model {demo}, its styles {style})."
+
+
 def concepts_from(concept: str, replace_with: str, exclude: tuple[str, ...] = ()) -> tuple[Concept, ...]:
-    """One concept a line; one target for all, or one a line in the same order."""
+    """One concept a line; one target for all, or one for each in the same order."""
     names, targets = text_lines(concept), lines(replace_with)
     if len(targets) > 1 and len(targets) != len(names):
-        raise ErasureError("replace_with", f"{len(targets)} replacements for {len(names)} concepts", "Give one for all, or one a line in the same order.")
+        raise ErasureError("replace_with", f"{len(targets)} replacements for {len(names)} concepts", "Give one for all, or one for each, separated by commas in the same order.")
     targets = targets * len(names) if len(targets) == 1 else targets or ("",) * len(names)
     return tuple(Concept(name, target, exclude) for name, target in zip(names, targets))
 
@@ -35,10 +42,10 @@ class AdversarialEraseTrain(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="For sharp previews. Without it previews are rough."),
                 AdvancedSocket.Input("advanced", optional=True, tooltip="From Erase Advanced Settings."),
                 io.String.Input("concept", multiline=True, default="", tooltip="What to erase, one concept a line: 'fuel pump', 'ink style'."),
-                io.String.Input("replace_with", default="", tooltip="What it shall become; empty: nothing in particular. One for all concepts, or several separated by commas in the same order."),
-                io.Combo.Input("recipe", options=list(RECIPES), default="ap-ranked", tooltip="; ".join(f"{r.name}: {r.summary}" for r in RECIPES.values())),
-                io.Int.Input("steps", default=0, min=0, max=100_000, tooltip="Weight updates; 0 takes what suits the model."),
-                widget("preserve_strength", default=0.0, more="0 takes what suits the model; to preserve nothing, choose the recipe esd."),
+                io.String.Input("replace_with", default="", tooltip="What it becomes; empty: nothing in particular. One for all concepts, or several separated by commas in the same order."),
+                io.Combo.Input("recipe", options=list(RECIPES), default="ap-ranked", tooltip="; ".join(f"{r.name}: {r.summary.rstrip('.')}" for r in RECIPES.values()) + "."),
+                io.Int.Input("steps", default=0, min=0, max=100_000, tooltip=f"Weight updates. {_zero('steps')}"),
+                widget("preserve_strength", default=0.0, more=f"{_zero('preserve_strength')} To preserve nothing, choose the recipe esd."),
                 widget("rank"),
                 widget("seed", id="erase_seed", min=0, max=2**53, control_after_generate=False),
                 io.Int.Input("preview_every", default=50, min=0, max=10_000, tooltip="Updates between two preview pictures; 0 draws none while training."),
@@ -73,7 +80,7 @@ class AdversarialEraseTrain(io.ComfyNode):
         if concept_space is not None:
             settings |= concept_space.settings | {"preserve": concept_space.protect}
             exclude = concept_space.exclude
-        with ComfyDenoiser(model, clip, vae, side) as denoiser:
+        with ComfyDenoiser(model, clip, vae, side) as denoiser, errors_name_widgets():
             config = configure(denoiser, recipe, concepts_from(concept, replace_with, exclude), **settings)
             session = Session(denoiser, config, concept_space.space if concept_space else None, preview_every, cls.hidden.unique_id)
             result, frames = session.run()

@@ -52,6 +52,11 @@ def test_erase_refuses_before_loading_the_model(capsys, tmp_path, monkeypatch, n
     assert not list(tmp_path.iterdir())
 
 
+def test_the_demo_says_what_it_can_draw(capsys, tmp_path, no_model):
+    code, message = run(capsys, "demo", "--concept", "Vincent van Gogh", "--out", str(tmp_path))
+    assert code == 2 and message.startswith("error: concept: ") and "fuel pump" in message and "ink style" in message and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("model, problem", [
     ("no/such/folder", "does not exist"), ("empty", "model_index.json"), ("model.ckpt", "pickled"), ("text.safetensors", "not a safetensors"),
     ("flux", "FluxPipeline"), ("lora.safetensors", "configuration"),

@@ -87,10 +87,14 @@ def test_evaluate_scores_every_unit(erased, tmp_path, monkeypatch):
     rows = [i for i, o in enumerate(whole.objects) if o in ("fuel pump", "bus", "church", "cat")]
     part = Plan(*(tuple(v[i] for i in rows) for v in (whole.prompts, whole.objects, whole.styles, whole.seeds)))
     monkeypatch.setattr(scores, "demo_plan", lambda *_a, **_k: part)
-    assert main(["evaluate", "--adapter", str(erased), "--steps", "8", "--json", str(tmp_path / "e.json")]) == 0
-    found = json.loads((tmp_path / "e.json").read_text())
-    assert found["erased"]["fuel pump"]["after"] < found["erased"]["fuel pump"]["before"]
-    assert "fuel pump" not in found["kept"]["units"] and {"bus", "church", "cat"} <= set(found["kept"]["units"])
+    found = {}
+    for strength in ("1", "0.2"):
+        assert main(["evaluate", "--adapter", str(erased), "--steps", "8", "--strength", strength, "--json", str(tmp_path / "e.json")]) == 0
+        found[strength] = json.loads((tmp_path / "e.json").read_text())
+    whole, faint = found["1"], found["0.2"]
+    assert whole["erased"]["fuel pump"]["after"] < whole["erased"]["fuel pump"]["before"]
+    assert "fuel pump" not in whole["kept"]["units"] and {"bus", "church", "cat"} <= set(whole["kept"]["units"])
+    assert faint["strength"] == 0.2 and faint["sensitivity"]["kept"] < 0.5 * whole["sensitivity"]["kept"]  # the harm is measured at that strength, too
 
 
 def test_scores_travel_in_the_file_without_changing_its_weights(erased, tmp_path, capsys):

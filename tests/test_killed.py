@@ -52,10 +52,33 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, whole, delays):
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_ctrl_c_keeps_a_valid_adapter_and_resumes(tmp_path, whole):
     out = tmp_path / "pump.safetensors"
-    process = start(out)
-    wait_for(lambda: list(tmp_path.glob("*.state/state.safetensors")), process)
+    process, saved = start(out), lambda: [p.stat().st_mtime_ns for p in tmp_path.glob("*.state/state.safetensors")]
+    wait_for(saved, process)
+    first = saved()  # before the first update
+    wait_for(lambda: saved() != first, process)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate()
     assert process.returncode == 1 and "stopped by you" in said and out.is_file()
     assert start(out).wait() == 0
     assert out.read_bytes() == whole
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_ctrl_c_before_the_first_update_leaves_at_once():
+    """There is nothing to keep, and an adapter of zeros must not replace the file that is there."""
+    from erasure.cli.train import stop_on_interrupt
+
+    class Trainer:
+        step, stopped = 0, False
+
+        def stop(self):
+            self.stopped = True
+
+    trainer = Trainer()
+    with pytest.raises(KeyboardInterrupt), stop_on_interrupt(trainer):
+        signal.raise_signal(signal.SIGINT)
+    assert not trainer.stopped
+    trainer.step = 1
+    with stop_on_interrupt(trainer):
+        signal.raise_signal(signal.SIGINT)
+    assert trainer.stopped

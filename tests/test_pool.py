@@ -59,6 +59,8 @@ def test_memory_budget_keeps_fewer_states_or_refuses(tiny):
     pool = pool_of(tiny, memory_mb=1, expected=(1 << 20) // (3 * per_state))
     pool.ensure(["bus"], make(tiny))
     assert len(pool.held["bus"].tensors["sigma"]) == 3
+    kept = [sorted(pool._kept(str(i), 20, 0)) for i in range(200)]
+    assert all(len(k) == 3 and k[0] < 6 <= k[1] < 13 <= k[2] for k in kept) and {i for k in kept for i in k} == set(range(20))  # every noise level has its chance
     with pytest.raises(ErasureError, match="pool_memory_mb.*at least"):
         pool_of(tiny, memory_mb=1, expected=10_000)
 

@@ -211,6 +211,13 @@ def test_bad_concepts_name_their_field(tiny, concepts, field):
     assert caught.value.field == field
 
 
+def test_a_style_gets_what_suits_styles(tiny):
+    tiny.defaults, tiny.style_defaults = {"steps": 5, "rank": 2}, {"steps": 7}
+    settings = lambda *concepts, **given: (lambda c: (c.steps, c.rank))(configure(tiny, "esd", concepts, **given))  # noqa: E731
+    assert settings("bus") == (5, 2) and settings("ink style") == settings("Neon  Style ") == (7, 2) and settings("ink style", steps=9) == (9, 2)
+    assert settings("ink style", "bus") == (5, 2)
+
+
 def test_config_round_trips_through_json(tiny):
     config = configure(tiny, "ap", [Concept("bus", "car", ("tram",))], templates=("{}", "a {}"))
     assert EraseConfig.from_json(config.to_json()) == config
@@ -232,3 +239,56 @@ def test_when_memory_runs_out_it_recomputes_activations_and_then_says_what_to_do
     tiny.direction = direction_within(99)
     with pytest.raises(ErasureError, match="memory: one update does not fit"):
         EraseTrainer(tiny, configure(tiny, "esd", ["bus"], **small)).run()
+
+
+def test_when_memory_runs_out_going_backward_the_failed_attempt_is_let_go(tiny, small):
+    import weakref
+
+    direction, attempts = tiny.direction, []
+
+    def fail(_gradient):
+        raise torch.OutOfMemoryError("no memory left")
+
+    def once(x, sigma, cond):
+        d = direction(x, sigma, cond)
+        if torch.is_grad_enabled():
+            if not attempts:
+                d.register_hook(fail)
+            elif len(attempts) == 1:
+                assert attempts[0]() is None, "the first attempt's activations are still held"
+            attempts.append(weakref.ref(d))
+        return d
+
+    tiny.direction = once
+    assert EraseTrainer(tiny, configure(tiny, "esd", ["bus"], **small)).run().stopped == "" and len(attempts) == small["steps"] + 1
+
+
+def test_weights_that_no_gradient_reaches_are_an_error_that_says_what_to_do(tiny, small, monkeypatch):
+    real = torch.nn.functional.scaled_dot_product_attention  # some kernels can only predict
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda q, k, v, *a, **o: real(q.detach(), k.detach(), v.detach(), *a, **o))
+    with pytest.raises(ErasureError, match="^model: no gradient reaches .* without --use-sage-attention"):
+        EraseTrainer(tiny, configure(tiny, "esd", ["bus"], **small)).run()
+
+
+def test_a_run_on_other_noise_levels_or_another_size_is_another_run(tiny, small):
+    identity = lambda: EraseTrainer(tiny, configure(tiny, "esd", ["bus"], **small)).identity  # noqa: E731
+    first = identity()
+    assert identity() == first
+    for name, value in (("latent_shape", (4, 16, 16)), ("sigmas", tiny.sigmas * 1.01), ("prediction_type", "v_prediction"), ("architecture", "other")):
+        before = getattr(tiny, name)
+        setattr(tiny, name, value)
+        assert identity() != first, name
+        setattr(tiny, name, before)
+
+
+def test_candidates_of_another_text_encoder_are_refused(tiny, small):
+    from erasure.concepts import ConceptSpace, build_concept_space
+    from erasure.denoiser import Cond
+
+    space = build_concept_space(tiny, ["dog", "banana", "house"])
+    config = configure(tiny, "ap-ranked", ["bus"], **small)
+    EraseTrainer(tiny, config, space=space)
+    context = space.cond.tensors["context"]
+    for foreign in (context.roll(1, -1), context[..., :-1]):
+        with pytest.raises(ErasureError, match="^concept_space: "):
+            EraseTrainer(tiny, config, space=ConceptSpace(space.words, Cond({"context": foreign})))

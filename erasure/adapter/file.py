@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import ErasureError
-from ..files import safetensors_bytes, write_atomic
+from ..files import safetensors_parts, write_atomic, write_safetensors
 from .erasure_adapter import ErasureAdapter, Factors
 from .metadata import CARD_KEY, metadata_for
 
@@ -41,12 +40,12 @@ def save_adapter(adapter: ErasureAdapter, path: str | Path, *, title: str = "", 
     if not adapter.is_finite():
         raise ErasureError("adapter", "its weights are not finite", "Train again with a lower learning rate; nothing was written.")
     tensors = state_dict(adapter)
-    payload = tensor_data(safetensors_bytes(tensors, {}))
+    _, payload = safetensors_parts(tensors, {})
     metadata = metadata_for(adapter, title or path.stem, author, notes, hashlib.sha256(payload).hexdigest(), thumbnail)
-    data = safetensors_bytes(tensors, metadata)
-    if header_length(data) >= MAX_HEADER:
+    header, payload = safetensors_parts(tensors, metadata)
+    if len(header) >= MAX_HEADER:
         raise ErasureError("metadata", "the header would be over 1 MiB, which model managers ignore", "Shorten the notes or the thumbnail.")
-    return write_atomic(path, data)
+    return write_atomic(path, header, payload)
 
 
 def load_adapter(path: str | Path) -> ErasureAdapter:
@@ -85,7 +84,7 @@ def store_scores(path: str | Path, scores: Mapping[str, object]) -> Path:
     adapter, metadata = load_adapter(path), read_metadata(path)
     card = {**adapter.card, "scores": dict(scores)}
     metadata[CARD_KEY] = json.dumps(card, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return write_atomic(path, safetensors_bytes(state_dict(adapter), metadata))
+    return write_safetensors(path, state_dict(adapter), metadata)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -101,15 +100,6 @@ def state_dict(adapter: ErasureAdapter) -> dict[str, Tensor]:
         tensors[key + _DOWN], tensors[key + _UP] = f.down.half(), f.up.half()
         tensors[key + _ALPHA] = torch.tensor(f.alpha, dtype=torch.float16)
     return tensors
-
-
-def header_length(data: bytes) -> int:
-    return struct.unpack("<Q", data[:8])[0]
-
-
-def tensor_data(data: bytes) -> bytes:
-    """A safetensors file without its header: what stays the same when only metadata changes."""
-    return data[8 + header_length(data) :]
 
 
 def _read_layers(tensors: Mapping[str, Tensor], name: str) -> dict[str, Factors]:

@@ -28,7 +28,7 @@ PARAMETER_SETS = {
 
 # how a UNet (diffusers, ComfyUI), an MMDiT (SD3) and Flux call the attention that reads the text, and that of the picture
 _CROSS = (".attn2.", ".context_block.attn.", ".txt_attn.")
-_SELF = (".attn1.", ".x_block.attn.", ".img_attn.")
+_SELF = (".attn1.", ".x_block.attn.", ".x_block.attn2.", ".img_attn.")  # MMDiT-X has a second one
 _TIME_EMBEDDINGS = ("time_embed", "add_embed", "label_emb", "t_embedder", "y_embedder", "time_in", "vector_in", "guidance_in")
 
 
@@ -53,11 +53,12 @@ def select_modules(network: nn.Module, parameters: str) -> list[str]:
 def _belongs(name: str, parameters: str) -> bool:
     if name.startswith(_TIME_EMBEDDINGS):
         return False
-    cross = any(part in name for part in _CROSS)
+    own = any(part in name for part in _SELF)
+    cross = not own and any(part in name for part in _CROSS)
     return {
         "xattn": cross,
         "xattn-kv": cross and name.endswith((".to_k", ".to_v", ".qkv")),
-        "selfattn": any(part in name for part in _SELF),
+        "selfattn": own,
         "noxattn": not cross,
         "full": True,
     }[parameters]

@@ -50,11 +50,12 @@ def _scores(scores: object) -> str:
     try:
         erased = ", ".join(f"{name} {s['before']:.0%} -> {s['after']:.0%}" for name, s in scores["erased"].items())
         return f"recognised: {erased}; kept {scores['kept']['before']:.0%} -> {scores['kept']['after']:.0%}"
-    except (TypeError, KeyError, AttributeError, ValueError):
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         return "not measured"
 
 
 def run_recipes(_args: argparse.Namespace) -> None:
     for recipe in RECIPES.values():
         names = " / ".join((recipe.name, *recipe.aliases))
-        print(f"{names:<12} {recipe.summary}\n{'':<12} {recipe.source}")
+        settings = ", ".join(f"{name} {value}" for name, value in recipe.settings.items())
+        print(f"{names:<12} {recipe.summary}\n{'':<12} {recipe.source}\n{'':<12} {settings}")

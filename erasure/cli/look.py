@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from ..adapter import ErasureAdapter, load_adapter, store_scores
 from ..concepts import BUILT_IN, exclusions
 from ..concepts.vocabulary import check_source
+from ..config import EraseConfig
 from ..denoiser import Denoiser
 from ..errors import ErasureError, printable
 from ..files import check_writable, write_json
-from ..hosts.demo import JUDGE
+from ..hosts.demo import JUDGE, DemoDenoiser
 from ..pictures import Row, draw_grid
 from ..probe import Spectrum, probe
 from ..sampling import generate
@@ -23,7 +24,7 @@ from .common import add_model_options, bar, model_from
 def add_commands(commands) -> None:
     look = commands.add_parser("probe", help="which concepts does an eraser harm: ranking and spectrum")
     look.add_argument("--adapter", required=True, help="the .safetensors file")
-    look.add_argument("--space", default="english", help=f"vocabulary: {', '.join(BUILT_IN)} or a text file (default: english)")
+    look.add_argument("--space", help=f"vocabulary: {', '.join(BUILT_IN)} or a text file (default: {EraseConfig.vocabulary}; demo: {DemoDenoiser.defaults['vocabulary']})")
     look.add_argument("--top", type=int, default=20, help="how many of the most harmed to show (default: 20)")
     look.add_argument("--strength", type=float, default=1.0, help="strength of the adapter (default: 1)")
     look.add_argument("--latents", type=int, default=4, help="shared latents per concept; more is steadier and slower (default: 4)")
@@ -59,12 +60,14 @@ def run_probe(args: argparse.Namespace) -> None:
         if path:
             check_writable(field, path, (suffix,))
     adapter = load_adapter(args.adapter)
-    check_source(args.space)
+    if args.space:
+        check_source(args.space)
     if args.top < 1:
         raise ErasureError("top", f"{args.top} is too few", "Use at least 1.")
     denoiser = model_from(args)
     warn_mismatch(adapter, denoiser)
-    spectrum = measure(denoiser, adapter, args.space, args.latents, args.strength)
+    space = args.space or denoiser.defaults.get("vocabulary", EraseConfig.vocabulary)
+    spectrum = measure(denoiser, adapter, space, args.latents, args.strength)
     print(spectrum_text(spectrum, args.top))
     if args.json:
         write_json(args.json, spectrum.to_json())
@@ -119,7 +122,7 @@ def compare_grid(
             images = generate(denoiser, [p for p in prompts for _ in seeds], list(seeds) * len(prompts), steps=steps, guidance=guidance,
                               progress=lambda d, _, done=done: progress(done + d, total))
         columns.append(images.unflatten(0, (len(prompts), len(seeds))))
-    rows = [Row(p, [column[i] for column in columns], "erased" if p in hit else "kept") for i, p in enumerate(prompts)]
+    rows = [Row(p, [column[i] for column in columns], "erased" if p in hit else "to keep") for i, p in enumerate(prompts)]
     names = [_column_name(s, strengths) for s in strengths]
     return draw_grid(title, names, rows, f"{denoiser.name}, seeds {', '.join(map(str, seeds))}, {steps} steps, guidance {guidance:g}")
 
@@ -169,6 +172,7 @@ def score(denoiser: Denoiser, adapter: ErasureAdapter, images: int, steps: int, 
 
 def score_text(scores: dict) -> str:
     lines = [f"erased  {name!r}: recognised in {_percent(s['before'])} of the pictures before, {_percent(s['after'])} after" for name, s in scores["erased"].items()]
+    lines += [f"erased  {printable(repr(name))}: the embedded model cannot draw it, so there is nothing to score" for name in scores["unknown"]]
     for key, label in (("kept", "kept"), ("worst10", "10 most harmed (by sensitivity)"), ("nearest10", "10 nearest in text space")):
         s = scores[key]
         lines.append(f"{label} ({len(s['units'])}): {_percent(s['before'])} before, {_percent(s['after'])} after, {100 * s['drop']:+.1f} points lost")

@@ -17,6 +17,7 @@ from ..config import Concept, EraseConfig, field_type
 from ..denoiser import Denoiser
 from ..errors import ErasureError
 from ..files import check_writable, write_json
+from ..hosts.demo import DemoDenoiser
 from ..identity import run_identity
 from ..pictures import draw_curves, stack, thumbnail
 from ..recipes import configure, find_recipe
@@ -50,12 +51,12 @@ def add_commands(commands) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """One option per training setting; an option left out keeps the default of the model and recipe."""
-    group = parser.add_argument_group("training settings", "Defaults shown are general; the model and the recipe may have better ones.")
+    group = parser.add_argument_group("training settings", "Defaults shown are general; a recipe may have others.")
     for f in dataclasses.fields(EraseConfig):
         if f.name in ("concepts", "recipe"):
             continue
         kind, meta = field_type(f), f.metadata
-        options: dict = {"dest": f"set_{f.name}", "default": None, "help": f"{meta['help']} (default: {_shown(f.default)})".replace("%", "%%")}
+        options: dict = {"dest": f"set_{f.name}", "default": None, "help": f"{meta['help']} (default: {_default(f)})".replace("%", "%%")}
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif kind is tuple:
@@ -65,8 +66,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         group.add_argument("--" + f.name.replace("_", "-"), **options)
 
 
+def _default(f: dataclasses.Field) -> str:
+    suited = (("demo", DemoDenoiser.defaults), ("demo styles", DemoDenoiser.style_defaults))
+    return "; ".join([_shown(f.default), *(f"{what}: {_shown(values[f.name])}" for what, values in suited if f.name in values)])
+
+
 def _shown(value) -> str:
-    return " ".join(map(repr, value)) or "none" if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return f"{len(value)} texts" if len(value) > 2 else " ".join(map(repr, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def settings_from(args: argparse.Namespace) -> dict:
@@ -119,9 +127,11 @@ def train(denoiser: Denoiser, config: EraseConfig, out: Path, author: str = "", 
 
 @contextmanager
 def stop_on_interrupt(trainer: EraseTrainer):
-    """The first Ctrl-C ends training cleanly, the second one at once."""
+    """The first Ctrl-C ends training cleanly, the second one at once; before the first update there is nothing to end."""
 
     def handler(_signal, _frame):
+        if not trainer.step:
+            raise KeyboardInterrupt  # nothing to keep yet
         signal.signal(signal.SIGINT, signal.default_int_handler)
         print("\nstopping after this update; press Ctrl-C again to quit at once", file=sys.stderr)
         trainer.stop()
@@ -168,14 +178,28 @@ def summary(result: TrainResult, out: Path) -> str:
     return "\n".join(lines)
 
 
+def _known(name: str) -> str:
+    """The concept of the embedded model that a name or synonym means.
+
+    Raises:
+        ErasureError: it cannot draw that, so there is nothing to show.
+    """
+    from ..evaluation.scores import demo_units, unit_of
+
+    units = sorted(set(demo_units().values()))
+    if unit_of(name) not in units:
+        raise ErasureError("concept", f"the embedded model cannot draw '{name}'", f"Use one of: {', '.join(units)}.")
+    return unit_of(name)
+
+
 def run_demo(args: argparse.Namespace) -> int:
     """Erase, probe, compare, evaluate; everything lands in one folder, with one picture to look at."""
     from . import look
 
-    folder = Path(args.out)
-    out = check_writable("out", folder / f"{args.concept.replace(' ', '-')}.safetensors", (".safetensors",))
+    folder, concept = Path(args.out), _known(args.concept)
+    out = check_writable("out", folder / f"{concept.replace(' ', '-')}.safetensors", (".safetensors",))
     denoiser = model_from(args)
-    config = configure(denoiser, "ap-ranked", [args.concept], **({"steps": args.steps} if args.steps else {}))
+    config = configure(denoiser, "ap-ranked", [concept], **({"steps": args.steps} if args.steps else {}))
     result = train(denoiser, config, out)
     if result.stopped:
         return 1
@@ -185,9 +209,10 @@ def run_demo(args: argparse.Namespace) -> int:
     store_scores(out, look.score_card(scores))
     spectrum = look.measure(denoiser, adapter, "demo", latents=4)
     write_json(folder / "probe.json", spectrum.to_json())
-    worst = list(spectrum.kept())[:2]
-    grid = look.compare_grid(denoiser, [adapter], [args.concept, *worst, "bus", "cat"], [0.0, 0.5, 1.0], [0, 1], f"'{args.concept}' erased from the embedded model")
-    picture = stack([grid, spectrum.draw(f"What erasing '{args.concept}' did to {len(spectrum.kept())} other concepts", top=12),
+    shown = [f"a cat in {concept}", f"a house in {concept}"] if concept.endswith(" style") else [concept]
+    prompts = [*shown, *list(spectrum.kept())[:2], "bus", "cat"]
+    grid = look.compare_grid(denoiser, [adapter], prompts, [0.0, 0.5, 1.0], [0, 1], f"'{concept}' erased from the embedded model")
+    picture = stack([grid, spectrum.draw(f"What erasing '{concept}' did to {len(spectrum.kept())} other concepts", top=12),
                      draw_curves(result.history, "Training")])
     picture.save(folder / "demo.png")
     print(look.score_text(scores))

@@ -175,12 +175,14 @@ def encode_cached(encoder: TextEncoder, words: Sequence[str], progress: Progress
 
 
 def _encode(encoder: TextEncoder, words: Sequence[str], progress: Progress | None) -> Cond:
-    parts = []
+    whole: dict[str, Tensor] = {}
     for i in range(0, len(words), _STEP):
-        parts.append(encoder.encode(words[i : i + _STEP]).to("cpu", torch.float16))
+        for name, part in encoder.encode(words[i : i + _STEP]).tensors.items():
+            whole.setdefault(name, torch.empty((len(words), *part.shape[1:]), dtype=torch.float16))  # joining parts would need it twice
+            whole[name][i : i + len(part)] = part
         if progress:
             progress(min(i + _STEP, len(words)), len(words))
-    return Cond.cat(parts)
+    return Cond(whole)
 
 
 def _content_hash(encoder: TextEncoder, words: Sequence[str]) -> str:

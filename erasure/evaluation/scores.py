@@ -55,11 +55,16 @@ def demo_plan(images: int, focus: Sequence[str] = (), focus_images: int = 14, se
     return Plan(*map(tuple, zip(*rows)))
 
 
-def unit_of(name: str) -> str:
-    """The object or style that an erased prompt means: "a Fuel pump" -> "fuel pump", "ink" -> "ink style"; itself if none."""
+def demo_units() -> dict[str, str]:
+    """What the embedded model can draw: name or synonym -> unit. Units stand for themselves; a style's ends in " style"."""
     data = json.loads(DEMO_CONCEPTS.read_text(encoding="utf-8"))
     units = {u: u for u in [c["name"] for c in data["concepts"]] + [s["name"] + STYLE_SUFFIX for s in data["styles"]]}
-    units |= {synonym: c["name"] for c in data["concepts"] for synonym in c["synonyms"]}
+    return units | {synonym: c["name"] for c in data["concepts"] for synonym in c["synonyms"]}
+
+
+def unit_of(name: str) -> str:
+    """The object or style that an erased prompt means: "a Fuel pump" -> "fuel pump", "ink" -> "ink style"; itself if none."""
+    units = demo_units()
     return units.get(bare(name)) or units.get(bare(name) + STYLE_SUFFIX) or name
 
 
@@ -166,7 +171,7 @@ def summarise(
         "erased": {n: {"before": units[n][0], "after": units[n][1]} for n in erased if n in units},
         "kept": _mean(kept, list(kept)), "worst10": _mean(kept, harmed[:10]), "nearest10": _mean(kept, list(near)),
         "sensitivity": {"kept": _average(sensitivity, harmed), "worst10": _average(sensitivity, harmed[:10])},
-        "excluded": {n: r for n, r in dropped.items()}, "units": units,
+        "unknown": [n for n in erased if n not in units], "excluded": {n: r for n, r in dropped.items()}, "units": units,
     }
 
 

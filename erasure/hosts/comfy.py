@@ -24,6 +24,10 @@ from ..denoiser import Cond, Denoiser, TextEncoder
 from ..errors import ErasureError
 
 
+_ALL = 1e20  # bytes: nothing else stays on the card while training needs it
+_KEPT_ROWS = 256 * 2**20  # bytes of encoded prompts to keep; a row of T5 has 4 MiB
+
+
 @dataclass(frozen=True)
 class _Family:
     """What training must know of an architecture and its weights do not say."""
@@ -68,8 +72,9 @@ class ComfyTextEncoder(TextEncoder):
             ErasureError: prompts that this text encoder turns into different lengths.
         """
         rows = [self._encode(prompt) for prompt in prompts]
-        if len({row["context"].shape for row in rows} | {self._encode("")["context"].shape}) > 1:
-            longest = max(prompts, key=lambda p: self._encode(p)["context"].shape[1])
+        lengths = [row["context"].shape[1] for row in rows]
+        if len({*lengths, self._encode("")["context"].shape[1]}) > 1:
+            longest = prompts[lengths.index(max(lengths))]
             raise ErasureError("concept", f"'{longest[:60]}' is longer than the text encoder reads at once", "Use a shorter prompt.")
         return Cond({name: torch.cat([row[name] for row in rows]) for name in rows[0]})
 
@@ -78,6 +83,9 @@ class ComfyTextEncoder(TextEncoder):
             ((context, extra),) = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(_escape(prompt)), show_pbar=False)
             row = {"context": context} | ({"pooled": extra["pooled_output"]} if extra.get("pooled_output") is not None else {})
             self._rows[prompt] = {name: t.detach().float().cpu().clone() for name, t in row.items()}
+            size = sum(t.nbytes for t in self._rows[prompt].values())
+            while len(self._rows) * size > _KEPT_ROWS and len(self._rows) > 1:
+                del self._rows[next(iter(self._rows))]  # the oldest
         return self._rows[prompt]
 
     def tokenize(self, prompt: str) -> tuple[int, ...]:
@@ -121,10 +129,12 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         self.resolution = (side // ratio * ratio,) * 2
         self.name = getattr(config, "display_name", type(config).__name__)
         self.defaults = dict(getattr(config, "erasure_defaults", {})) | ({"guidance": family.guidance} if family.guidance else {})
+        self.style_defaults = getattr(config, "erasure_style_defaults", {})
         self.max_batch = 64 if side <= 128 else 8
         self.sampling = model.get_model_object("model_sampling")
         self.sigmas = self.sampling.sigmas.detach().float().cpu().clone()
         self.is_flow = isinstance(self.sampling, comfy.model_sampling.CONST)
+        self.prediction_type = "/".join(c.__name__ for c in type(self.sampling).__mro__[:-1])
         self._checkpointed: list[nn.Module] = []
         self._ready = False
 
@@ -156,12 +166,15 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         """Bring the weights to the device, whole, as tensors that autograd accepts; their values do not change."""
         if self._ready and getattr(self.patcher.model, "current_weight_patches_uuid", None) == self.patcher.patches_uuid:
             return  # another MODEL with the same weights and other LoRAs may have been used in between
-        comfy.model_management.load_models_gpu([self.patcher], force_full_load=True)
+        try:
+            with torch.inference_mode():  # weights made there and moved outside of it are no inference tensors any more, and still refused
+                comfy.model_management.load_models_gpu([self.patcher], memory_required=_ALL, force_full_load=True)
+        except torch.OutOfMemoryError as error:
+            raise self._too_large() from error
         self.patcher.pre_run()
         self._ready = True
         if getattr(self.patcher.model, "model_lowvram", False):
-            need = self.patcher.model_size() / 2**30
-            raise ErasureError("model", f"its {need:.1f} GiB of weights do not fit into the free GPU memory", "Close other programs, or use a smaller or fp8 checkpoint.")
+            raise self._too_large()
         for module in self.patcher.model.modules():
             for name, tensor in module._parameters.items():
                 if tensor is not None and tensor.is_inference():
@@ -170,6 +183,10 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
                 if tensor is not None and tensor.is_inference():
                     module._buffers[name] = tensor.detach().clone()
         self.network.requires_grad_(False)
+
+    def _too_large(self) -> ErasureError:
+        need = self.patcher.model_size() / 2**30
+        return ErasureError("model", f"its {need:.1f} GiB of weights do not fit into the free GPU memory", "Close other programs, or use a smaller or fp8 checkpoint.")
 
     @property
     def device(self) -> torch.device:
@@ -208,6 +225,7 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         """Through the VAE; without one, ComfyUI's linear latent preview, enlarged."""
         if self.vae is not None:
             latents = self.patcher.model.process_latent_out(latents.float().cpu())
+            self._ready = False  # the VAE may push parts of the network out of memory
             return torch.cat([self.vae.decode(part) for part in latents.split(8)]).movedim(-1, 1).float().cpu().clamp(0, 1)
         latent_format = self.patcher.model.latent_format
         if latent_format.latent_rgb_factors is None:

@@ -32,12 +32,12 @@ class _LatentFormat(comfy.latent_formats.LatentFormat):
 
 
 class _Model(comfy.supported_models.SD15):
-    """Stable Diffusion 1.x in small; `native_side`, `display_name` and `erasure_defaults` are read by `hosts.comfy`."""
+    """Stable Diffusion 1.x in small; `native_side`, `display_name` and `erasure_*defaults` are read by `hosts.comfy`."""
 
     latent_format = _LatentFormat
     native_side = _config("unet")["sample_size"] * 8
     display_name = "demo"
-    erasure_defaults = DemoDenoiser.defaults
+    erasure_defaults, erasure_style_defaults = DemoDenoiser.defaults, DemoDenoiser.style_defaults
 
 
 class _Transformer(comfy.clip_model.CLIPTextModel):

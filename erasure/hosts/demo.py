@@ -12,15 +12,15 @@ MODEL = FOLDER / "model"
 JUDGE = FOLDER / "judge"
 
 _SHOWN_ON = ("dog", "car", "house", "banana", "face", "guitar", "picture", "tree", "fish", "bus", "star", "hammer", "flower", "bird", "shoe", "ball", "castle", "key", "cake", "boat")
-STYLE_SETTINGS = {  # a style shows on many things, and goes less easily than an object
-    "templates": ("{}", *(f"a {thing} in {{}}" for thing in _SHOWN_ON)), "negative_guidance": 2.0, "preserve_strength": 5.0, "steps": 400,
-}
 
 
 class DemoDenoiser(DiffusersDenoiser):
     """The embedded model as a Denoiser, with training settings that suit its size."""
 
     defaults = {"vocabulary": "demo", "learning_rate": 2e-3, "steps": 300, "preserve_strength": 20.0}
+    style_defaults = {  # a style shows on many things, and goes less easily than an object
+        "templates": ("{}", *(f"a {thing} in {{}}" for thing in _SHOWN_ON)), "negative_guidance": 2.0, "preserve_strength": 5.0, "steps": 400,
+    }
 
 
 def check_installed() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 _BLUE, _RED, _GREEN, _GREY = "#3b6fb6", "#c42b2b", "#167a4a", "#6e7480"
+_LINE = 0.05  # height of a line of text in the spectrum, as a share of the axes
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,17 @@ def _draw_sorted(axes, ordered, marked: Sequence[Marked]) -> None:
     axes.set_xlabel("concepts, most harmed first")
     axes.set_ylabel("sensitivity (change / the concept's own effect)")
     style = {"erased": ("*", _RED, 240), "neutral": ("D", _GREEN, 56)}
-    placed: list[float] = []
-    for mark in sorted(marked, key=lambda m: m.value):
-        rank = int((y > mark.value).sum())
-        symbol, colour, size = style[mark.role]
-        value = max(mark.value, floor)
-        axes.scatter([rank], [value], marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
-        height = _free_height(_share(axes, value) + 0.07, placed)  # the curve falls, so there is room above it
+    bottom = 0.0  # where the next label may begin, as a share of the height: labels come from the bottom up
+    for group in _close_together(axes, [(m, max(m.value, floor)) for m in sorted(marked, key=lambda m: m.value)]):
+        symbol, colour, size = style[group[0][0].role]
+        ranks, heights = [int((y > m.value).sum()) for m, _ in group], [value for _, value in group]
+        axes.scatter(ranks, heights, marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
+        low = min(max(_share(axes, heights[-1]) + 0.04, bottom), 1 - _LINE * len(group))  # the curve falls, so there is room above it
+        bottom = low + _LINE * len(group)
         axes.annotate(
-            _plain(mark.word) or '"" (empty prompt)', (rank, value), xycoords="data", textcoords=axes.transAxes,
-            xytext=(min(0.72, rank / len(y) + 0.06), height), color=colour, fontsize=11, va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+            "\n".join(_plain(m.word) or '"" (empty prompt)' for m, _ in reversed(group)), (ranks[-1], heights[-1]), xycoords="data", textcoords=axes.transAxes,
+            xytext=(min(0.72, ranks[-1] / len(y) + 0.05), low), color=colour, fontsize=11, va="bottom",
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0), "shrinkB": 6},
         )
 
 
@@ -68,10 +69,16 @@ def _share(axes, value: float) -> float:
     return float((np.log10(value) - low) / (high - low))
 
 
-def _free_height(wanted: float, placed: list[float], distance: float = 0.055) -> float:
-    """A label height at or above `wanted` that overlaps no label placed before (they come from the bottom up)."""
-    placed.append(min(max(wanted, placed[-1] + distance if placed else 0.0), 0.98))
-    return placed[-1]
+def _close_together(axes, marks: list[tuple[Marked, float]]) -> list[list[tuple[Marked, float]]]:
+    """Neighbours of one role whose labels would overlap share one: groups of (mark, height), from the bottom up."""
+    groups: list[list[tuple[Marked, float]]] = []
+    for mark, value in marks:
+        last = groups[-1][-1] if groups else None
+        if last and last[0].role == mark.role and _share(axes, value) - _share(axes, last[1]) < _LINE:
+            groups[-1].append((mark, value))
+        else:
+            groups.append([(mark, value)])
+    return groups
 
 
 def _draw_bars(axes, ordered, top: int) -> None:
@@ -101,15 +108,16 @@ def draw_curves(history: Sequence[Mapping], title: str) -> Image.Image:
     return _render(figure)
 
 
-def draw_side_by_side(measured: Mapping[str, Mapping[str, Sequence[float]]], title: str, best: str = "") -> Image.Image:
+def draw_side_by_side(measured: Mapping[str, Mapping[str, Sequence[float]]], title: str, best: str = "", note: str = "") -> Image.Image:
     """Every measurement as a dot, their mean and its standard error as a diamond: one panel a measure, one row a method.
 
     Args:
         measured: measure -> method -> values; every measure has the same methods.
         best: the method to draw in colour.
+        note: what a dot is, and whatever else a reader must know.
     """
     methods = list(next(iter(measured.values())))
-    figure = _figure(3.6 * len(measured) + 0.8, 0.42 * len(methods) + 1.5)
+    figure = _figure(3.6 * len(measured) + 0.8, 0.42 * len(methods) + 1.8)
     panels = figure.subplots(1, len(measured), sharey=True, squeeze=False)[0]
     spread = np.random.default_rng(0)  # dots of equal value lie beside each other
     for axes, (measure, values) in zip(panels, measured.items()):
@@ -123,6 +131,7 @@ def draw_side_by_side(measured: Mapping[str, Mapping[str, Sequence[float]]], tit
     panels[0].set_yticks(range(len(methods)), [_plain(m) for m in methods])
     panels[0].invert_yaxis()
     figure.suptitle(_plain(title), x=0.02, ha="left", fontsize=15, fontweight="bold")
+    figure.supxlabel(_plain(f"{note}; diamond: mean, bar: its standard error".lstrip("; ")), x=0.02, ha="left", fontsize=10, color=_GREY)
     return _render(figure)
 
 

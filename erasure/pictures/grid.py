@@ -17,7 +17,7 @@ _GAP, _MARGIN, _CELL = 6, 18, 168
 
 @dataclass(frozen=True)
 class Row:
-    """One prompt: its label, whether it is erased (red), kept (green) or neither, and its pictures.
+    """One prompt: its label, whether it is erased (red), to keep (green) or neither, and its pictures.
 
     `cells[column]` holds the images of that column, one per seed, each (3, H, W) in 0..1.
     """
@@ -61,7 +61,7 @@ def draw_grid(title: str, columns: Sequence[str], rows: Sequence[Row], note: str
 
 def _draw_label(draw: ImageDraw.ImageDraw, row: Row, top: int, cell: int, width: int) -> None:
     lines = textwrap.wrap(row.label or '"" (empty)', 17)[:4]
-    colour = {"erased": _RED, "kept": _GREEN}.get(row.role, _MUTED)
+    colour = {"erased": _RED, "to keep": _GREEN}.get(row.role, _MUTED)
     y = top + cell / 2 - (len(lines) * 22 + (18 if row.role else 0)) / 2
     for line in lines:
         draw.text((_MARGIN, y), line, _INK, _font(17))

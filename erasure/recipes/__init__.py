@@ -28,7 +28,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def configure(denoiser: Denoiser, recipe: str, concepts: Sequence[Concept | str], **overrides) -> EraseConfig:
-    """A validated config: the dataclass defaults, then what suits the model, then the recipe, then `overrides`.
+    """A validated config: the dataclass defaults, then what suits the model (and styles, if only these are erased), then the recipe, then `overrides`.
 
     Raises:
         ErasureError: unknown recipe or setting, or a value out of range.
@@ -39,7 +39,8 @@ def configure(denoiser: Denoiser, recipe: str, concepts: Sequence[Concept | str]
             raise ErasureError(name, "there is no such setting", f"Settings are: {', '.join(sorted(known))}.")
     found = find_recipe(recipe)
     named = tuple(Concept(c) if isinstance(c, str) else c for c in concepts)
-    settings = {**denoiser.defaults, **found.settings, **overrides}
+    styles = denoiser.style_defaults if all(c.name.lower().split()[-1:] == ["style"] for c in named) else {}
+    settings = {**denoiser.defaults, **styles, **found.settings, **overrides}
     return EraseConfig(concepts=named, recipe=found.name, **settings).validate()
 
 

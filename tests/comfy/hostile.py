@@ -36,7 +36,7 @@ def write(folder: Path) -> None:
         "large": {"erasure.card": json.dumps(card(recipe="r" * 900_000)), "modelspec.title": "large"},
         "too-large": {"erasure.card": json.dumps(card(recipe="r" * 2_000_000))},
         "broken-card": {"erasure.card": '{"concepts": [{"name": "x"', "modelspec.title": f"broken {SCRIPT}"},
-        "odd-card": {"erasure.card": json.dumps({"concepts": [7, {"name": ["x"]}, {}], "preserved": {"a": 1}, "scores": [1], "base": 3, "steps_done": -1}), "modelspec.title": "odd"},
+        "odd-card": {"erasure.card": json.dumps({"concepts": [7, {"name": ["x"]}, {}], "preserved": {"a": 1}, "scores": {"erased": {"x": {"before": 10**400, "after": 0}}, "kept": [1]}, "base": 3, "steps_done": -1}), "modelspec.title": "odd"},
         "svg": {"erasure.card": json.dumps(card(concepts=[{"name": "svg", "target": ""}])), "modelspec.thumbnail": svg},
     }
     (folder / "hostile").mkdir(parents=True, exist_ok=True)

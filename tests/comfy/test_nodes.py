@@ -140,9 +140,9 @@ def test_a_model_that_carries_another_lora_is_trained_as_it_is(server, erased, j
 
 
 @pytest.mark.parametrize("name, change, field", [
-    ("train", {"concept": "  "}, "concept"), ("train", {"concept": "bus", "replace_with": "bus"}, "target"), ("train", {"recipe": "no such thing"}, "recipe"),
+    ("train", {"concept": "  "}, "concept"), ("train", {"concept": "bus", "replace_with": "bus"}, "replace_with: 'bus'"), ("train", {"recipe": "no such thing"}, "recipe"),
     ("train", {"rank": 0}, "rank"), ("train", {"concept": "a\nb\nc", "replace_with": "x, y"}, "replace_with"), ("train", {"steps": -1}, "steps"),
-    ("space", {"vocabulary": "../../../etc/passwd"}, "vocabulary"), ("space", {"vocabulary": "own words", "own_words": " \n"}, "own_words"), ("space", {"candidates": 0}, "candidates"),
+    ("space", {"vocabulary": "../../../etc/passwd"}, "vocabulary"), ("space", {"vocabulary": "own words", "own_words": " \n"}, "own_words"), ("space", {"candidates": 0}, "top_k"),
     ("save", {"name": "../../escape"}, "name"), ("save", {"name": "/tmp/escape"}, "name"), ("save", {"name": ""}, "name"),
     ("apply", {"lora_name": "../../../x.safetensors"}, "lora_name"), ("apply", {"strength": 1e9}, "strength"), ("advanced", {"learning_rate": 0.0}, "learning_rate"),
     ("advanced", {"templates": "no braces"}, "templates"),
@@ -176,6 +176,17 @@ def test_a_file_vocabulary_and_an_own_list(server):
     prompt = {"demo": BASE["demo"], "space": space(vocabulary="mine.txt", own_words="rocket", protect="dog", exclude="cat"), "show": node("PreviewAny", source=["space", 1])}
     text = json.dumps(server.run(prompt)["show"])
     assert "5 concepts from 'mine.txt'" in text and "fuel pump (is erased" in text and "cat (excluded by you" in text and "always protected: dog" in text
+
+
+def test_zero_takes_what_suits_the_model(server):
+    from erasure.hosts.demo import DemoDenoiser
+
+    suits = DemoDenoiser.defaults
+    for given in (0.0, 3.0):
+        save = node("SaveErasedLoRA", lora=["train", 0], name=f"tests/lambda {given:g}", place="output/loras", author="", notes="")
+        server.run(BASE | {"train": train(**QUICK | {"steps": 2, "preserve_strength": given}), "save": save})
+        config = json.loads(server.get(f"/view_metadata/loras?filename=tests%2Flambda%20{given:g}.safetensors")["erasure.card"])["config"]
+        assert config["preserve_strength"] == (given or suits["preserve_strength"]) and config["learning_rate"] == suits["learning_rate"]
 
 
 # --- the example workflows ----------------------------------------------------------------------------------------
