@@ -2,7 +2,8 @@
 
 Predictions go through ComfyUI's own sampling path (`calc_cond_batch`), so every architecture it samples works: eps, v
 and flow, with SDXL's pooled and size conditioning and Flux's guidance. Nodes run in inference mode, whose tensors
-autograd refuses; `with ComfyDenoiser(...)` leaves that mode, and leaves the MODEL as it was.
+autograd refuses; `with ComfyDenoiser(...)` leaves that mode, and leaves the MODEL as it was. Whatever may move weights
+runs in that mode all the same: moved outside of it, they would be refused ever after.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class ComfyTextEncoder(TextEncoder):
 
     def _encode(self, prompt: str) -> dict[str, Tensor]:
         if prompt not in self._rows:
-            ((context, extra),) = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(_escape(prompt)), show_pbar=False)
+            with torch.inference_mode():
+                ((context, extra),) = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(_escape(prompt)), show_pbar=False)
             row = {"context": context} | ({"pooled": extra["pooled_output"]} if extra.get("pooled_output") is not None else {})
             self._rows[prompt] = {name: t.detach().float().cpu().clone() for name, t in row.items()}
             size = sum(t.nbytes for t in self._rows[prompt].values())
@@ -167,7 +169,7 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         if self._ready and getattr(self.patcher.model, "current_weight_patches_uuid", None) == self.patcher.patches_uuid:
             return  # another MODEL with the same weights and other LoRAs may have been used in between
         try:
-            with torch.inference_mode():  # weights made there and moved outside of it are no inference tensors any more, and still refused
+            with torch.inference_mode():
                 comfy.model_management.load_models_gpu([self.patcher], memory_required=_ALL, force_full_load=True)
         except torch.OutOfMemoryError as error:
             raise self._too_large() from error
@@ -226,7 +228,9 @@ class ComfyDenoiser(ComfyTextEncoder, Denoiser):
         if self.vae is not None:
             latents = self.patcher.model.process_latent_out(latents.float().cpu())
             self._ready = False  # the VAE may push parts of the network out of memory
-            return torch.cat([self.vae.decode(part) for part in latents.split(8)]).movedim(-1, 1).float().cpu().clamp(0, 1)
+            with torch.inference_mode():
+                pictures = torch.cat([self.vae.decode(part) for part in latents.split(8)])
+            return pictures.movedim(-1, 1).float().cpu().clamp(0, 1)
         latent_format = self.patcher.model.latent_format
         if latent_format.latent_rgb_factors is None:
             raise ErasureError("vae", "this model has no quick preview", "Connect its VAE.")
