@@ -9,23 +9,18 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import sys
 import time
 import urllib.request
 import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from erasure.hosts.demo import STYLE_SETTINGS  # noqa: E402
-
 FOLDER = ROOT / "example_workflows"
 SIZES = {  # with their panels
     "LoadErasureDemo": (260, 70), "LoadConceptSpace": (360, 640), "EraseAdvanced": (360, 760), "AdversarialEraseTrain": (420, 900), "ApplyErasedLoRA": (360, 360),
     "SaveErasedLoRA": (360, 370), "SensitivityProbe": (500, 760), "BeforeAfter": (560, 620),
     "CheckpointLoaderSimple": (320, 100), "CLIPTextEncode": (240, 90), "EmptyLatentImage": (220, 110), "KSampler": (260, 280), "VAEDecode": (160, 50), "ImageBatch": (160, 50),
-    "MarkdownNote": (600, 240),
+    "MarkdownNote": (600, 250),
 }
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
@@ -166,7 +161,7 @@ def erase_an_object(info: dict) -> Graph:
     g = Graph(info)
     g.note((20, -20), "## Erase an object\n\nPress **Run**. A tiny model that ships with the pack forgets what a *fuel pump* is, in about two minutes on two CPU cores, and keeps everything else.\n\n"
            "- *Adversarial Erase Train* shows the fuel pump fading.\n- *Before / After* compares pictures drawn with the same seeds: the pump is gone, the bus stays.\n- *Save Erased LoRA* writes an ordinary LoRA into `output/loras`.\n\n"
-           "Change **concept** to erase something else ('church', 'banana', 'ink style').")
+           "To erase something else ('church', 'banana'), change **concept** in *Adversarial Erase Train*, and the prompts, labels and names that say *fuel pump*.")
     base, space = demo(g, "demo", "fuel pump")
     train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="fuel pump")
     before = draw(g, base, base[0], ["a fuel pump", "a bus"], 880, -480)
@@ -178,12 +173,11 @@ def erase_an_object(info: dict) -> Graph:
 
 def erase_a_style(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -20), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things, so *Erase Advanced Settings* gives many **templates**: "
-           "prompts in which the style occurs. `{}` stands for the concept, and what stands around it is kept. A style goes less easily than an object: more *negative_guidance*, less *preserve_strength*.")
+    g.note((20, -20), "## Erase a style\n\nPress **Run**. The demo model forgets the *ink style*; its other styles stay.\n\nA style shows on many things and goes less easily than an object. "
+           "For a concept of this model whose name ends in *style* the settings follow: many **templates** (prompts in which the style occurs), more *negative_guidance*, less *preserve_strength*, more steps. "
+           "*Erase Advanced Settings* has them all, for models of your own.")
     base, space = demo(g, "demo", "ink style")
-    advanced = g.add("EraseAdvanced", (20, 1060), templates="\n".join(STYLE_SETTINGS["templates"]), negative_guidance=STYLE_SETTINGS["negative_guidance"])
-    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="ink style",
-                  **{k: STYLE_SETTINGS[k] for k in ("steps", "preserve_strength")})
+    train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], concept="ink style")
     before = draw(g, base, base[0], ["a cat in ink style", "a cat in pencil sketch style"], 880, -480)
     after = draw(g, base, train[1], ["a cat in ink style", "a cat in pencil sketch style"], 880, 250)
     g.add("BeforeAfter", (1910, 0), before=before, after=after, labels="a cat in ink style\na cat in pencil sketch style", title="'ink style' erased")
@@ -228,10 +222,12 @@ def stack_two_erasers(info: dict) -> Graph:
 
 def use_on_your_checkpoint(info: dict) -> Graph:
     g = Graph(info)
-    g.note((20, -60), "## Use it on SD 1.5 or SDXL\n\n1. Choose your checkpoint.\n2. Write what to erase into **concept**.\n3. Press **Run**; the eraser is saved into `output/loras`.\n\n"
+    g.note((20, -60), "## Use it on SD 1.5 or SDXL\n\n1. Choose your checkpoint.\n2. Press **Run**: *Vincent van Gogh* is erased, the eraser lands in `output/loras`.\n\n"
+           "**To erase something else**, change what says *Vincent van Gogh*: **concept** in two nodes, the prompt, label, title and file name. For an object take the vocabulary `english` and the single template `{}`; "
+           "for another artist or style leave both as they are.\n\n"
            "For SDXL set width and height to 1024. If memory is short: in *Erase Advanced Settings* lower **training_side** (512 for SDXL) and switch **gradient_checkpointing** on.")
     base = g.add("CheckpointLoaderSimple", (20, 250))
-    space = g.add("LoadConceptSpace", (20, 400), clip=base[1], vocabulary="english", concept="Vincent van Gogh")
+    space = g.add("LoadConceptSpace", (20, 400), clip=base[1], vocabulary="artists", concept="Vincent van Gogh")
     advanced = g.add("EraseAdvanced", (20, 1090), templates="{}\na painting by {}\nart in the style of {}")
     train = g.add("AdversarialEraseTrain", (420, 250), model=base[0], clip=base[1], concept_space=space[0], vae=base[2], advanced=advanced[0], concept="Vincent van Gogh")
     empty = g.add("CLIPTextEncode", (880, 250), "empty prompt", clip=base[1], text="")

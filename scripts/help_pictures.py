@@ -1,0 +1,97 @@
+"""Photograph the nodes for their help pages: `python scripts/help_pictures.py --server http://127.0.0.1:8188`.
+
+Runs the example workflows in Chromium (see requirements-test.txt) on a running ComfyUI and writes web/docs/images/*.png,
+and the thumbnail of the one example that needs a checkpoint: a picture of its graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "comfy"))
+
+from pages import Tab, chromium  # noqa: E402
+
+EXAMPLES, IMAGES = ROOT / "example_workflows", ROOT / "web" / "docs" / "images"
+SHOWN = {  # example -> the nodes to photograph once it has run
+    "see_the_damage": ("SensitivityProbe",), "erase_an_object": ("LoadConceptSpace", "AdversarialEraseTrain", "BeforeAfter"), "stack_two_erasers": ("ApplyErasedLoRA",),
+}
+VIEW = {"width": 1500, "height": 1250}
+EDGE = 14  # pixels around a node
+_FIND = "(type) => app.graph._nodes.find((n) => n.type === type).id"
+_PLACE = """
+(id) => {
+  const node = app.graph.getNodeById(id), title = LiteGraph.NODE_TITLE_HEIGHT;
+  app.canvas.deselectAll?.();
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [200 - node.pos[0], 160 - node.pos[1]];
+  app.canvas.setDirty(true, true);
+  return [node.size[0], node.size[1], title];
+}
+"""
+
+
+def open_example(tab: Tab, name: str) -> None:
+    tab.load((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"), {})
+
+
+def run(tab: Tab) -> None:
+    """Queue the graph and wait until nothing is left to do."""
+    idle = "async () => { const q = await (await app.api.fetchApi('/queue')).json(); return !q.queue_running.length && !q.queue_pending.length }"
+    tab.queue()
+    tab.page.wait_for_timeout(3000)
+    tab.until(lambda: tab.page.evaluate(idle), 900, "the end of the run")
+    tab.page.wait_for_timeout(2000)
+
+
+def photograph(tab: Tab, kind: str) -> None:
+    """The whole node, title and panel, at the size it has in the example."""
+    width, height, title = tab.page.evaluate(_PLACE, tab.page.evaluate(_FIND, kind))
+    tab.page.wait_for_timeout(2500)
+    picture = tab.page.screenshot(clip={"x": 200 - EDGE, "y": 160 - title - EDGE + _top(tab), "width": width + 2 * EDGE, "height": height + title + 2 * EDGE})
+    (IMAGES / f"{kind}.png").write_bytes(picture)
+    print(f"wrote {kind}.png", flush=True)
+
+
+def _top(tab: Tab) -> float:
+    """Where the canvas begins in the window."""
+    return tab.page.evaluate("() => app.canvas.canvas.getBoundingClientRect().top")
+
+
+def thumbnail(tab: Tab, name: str) -> None:
+    """The whole graph as the example's thumbnail."""
+    from PIL import Image
+
+    open_example(tab, name)
+    tab.page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    tab.page.wait_for_timeout(2500)
+    picture = Image.open(io.BytesIO(tab.page.locator("#graph-canvas").screenshot())).convert("RGB")
+    picture.thumbnail((720, 720))
+    picture.save(EXAMPLES / f"{name}.jpg", quality=88)
+    print(f"wrote {name}.jpg", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", default="http://127.0.0.1:8188")
+    parser.add_argument("--only", nargs="*", default=[*SHOWN, "use_on_your_checkpoint"])
+    args = parser.parse_args()
+    with chromium() as context:
+        tab = Tab(context, args.server, vue=False, light=False)
+        tab.page.set_viewport_size(VIEW)
+        for name in args.only:
+            if name not in SHOWN:
+                thumbnail(tab, name)
+                continue
+            open_example(tab, name)
+            run(tab)
+            for kind in SHOWN[name]:
+                photograph(tab, kind)
+
+
+if __name__ == "__main__":
+    main()
