@@ -53,8 +53,8 @@ class Graph:
     def __init__(self, info: dict):
         self.info, self.nodes, self.links = info, [], []
 
-    def add(self, kind: str, pos: tuple[int, int], title: str = "", **values) -> Node:
-        node = Node(self, len(self.nodes) + 1, kind, pos, SIZES[kind], title, values)
+    def add(self, kind: str, pos: tuple[int, int], heading: str = "", /, **values) -> Node:
+        node = Node(self, len(self.nodes) + 1, kind, pos, SIZES[kind], heading, values)
         self.nodes.append(node)
         return node
 
@@ -76,8 +76,8 @@ class Graph:
 
 
 class Node:
-    def __init__(self, graph: Graph, number: int, kind: str, pos, size, title: str, values: dict):
-        self.graph, self.number, self.kind, self.pos, self.size, self.title, self.values = graph, number, kind, pos, size, title, values
+    def __init__(self, graph: Graph, number: int, kind: str, pos, size, heading: str, values: dict):
+        self.graph, self.number, self.kind, self.pos, self.size, self.heading, self.values = graph, number, kind, pos, size, heading, values
 
     def __getitem__(self, slot: int) -> tuple[Node, int]:
         return self, slot
@@ -133,7 +133,7 @@ class Node:
             outputs = [{"name": n, "type": t, "links": []} for n, t in zip(outputs["output_name"], outputs["output"])]
         made = {"id": self.number, "type": self.kind, "pos": list(self.pos), "size": list(self.size), "flags": {}, "order": self.number - 1, "mode": 0,
                 "inputs": sockets, "outputs": outputs, "properties": {"Node name for S&R": self.kind}, "widgets_values": widgets}
-        return made | ({"title": self.title} if self.title else {})
+        return made | ({"title": self.heading} if self.heading else {})
 
 
 def demo(g: Graph, words: str, concept: str, protect: str = ""):

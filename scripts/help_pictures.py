@@ -20,9 +20,22 @@ EXAMPLES, IMAGES = ROOT / "example_workflows", ROOT / "web" / "docs" / "images"
 SHOWN = {  # example -> the nodes to photograph once it has run
     "see_the_damage": ("SensitivityProbe",), "erase_an_object": ("LoadConceptSpace", "AdversarialEraseTrain", "BeforeAfter"), "stack_two_erasers": ("ApplyErasedLoRA",),
 }
-VIEW = {"width": 1500, "height": 1250}
-EDGE = 14  # pixels around a node
+VIEW, WIDE = {"width": 1500, "height": 1250}, {"width": 2600, "height": 2000}
+EDGE, ABOVE = 14, 2  # pixels around a node; above it is its badge
 _FIND = "(type) => app.graph._nodes.find((n) => n.type === type).id"
+_FIT = """
+async ([edge, width, height]) => {
+  await app.extensionManager.setting.set('LiteGraph.Canvas.MinFontSizeForLOD', 0);
+  const boxes = app.graph._nodes.map((n) => [n.pos[0], n.pos[1] - LiteGraph.NODE_TITLE_HEIGHT, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
+  const [left, top] = [0, 1].map((i) => Math.min(...boxes.map((b) => b[i])) - edge);
+  const [right, bottom] = [2, 3].map((i) => Math.max(...boxes.map((b) => b[i])) + edge);
+  const scale = Math.min(1, width / (right - left), height / (bottom - top));
+  app.canvas.ds.scale = scale;
+  app.canvas.ds.offset = [200 / scale - left, 160 / scale - top];
+  app.canvas.setDirty(true, true);
+  return [(right - left) * scale, (bottom - top) * scale];
+}
+"""
 _PLACE = """
 (id) => {
   const node = app.graph.getNodeById(id), title = LiteGraph.NODE_TITLE_HEIGHT;
@@ -52,7 +65,7 @@ def photograph(tab: Tab, kind: str) -> None:
     """The whole node, title and panel, at the size it has in the example."""
     width, height, title = tab.page.evaluate(_PLACE, tab.page.evaluate(_FIND, kind))
     tab.page.wait_for_timeout(2500)
-    picture = tab.page.screenshot(clip={"x": 200 - EDGE, "y": 160 - title - EDGE + _top(tab), "width": width + 2 * EDGE, "height": height + title + 2 * EDGE})
+    picture = tab.page.screenshot(clip={"x": 200 - EDGE, "y": 160 - title - ABOVE + _top(tab), "width": width + 2 * EDGE, "height": height + title + ABOVE + EDGE})
     (IMAGES / f"{kind}.png").write_bytes(picture)
     print(f"wrote {kind}.png", flush=True)
 
@@ -67,10 +80,13 @@ def thumbnail(tab: Tab, name: str) -> None:
     from PIL import Image
 
     open_example(tab, name)
-    tab.page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    tab.page.set_viewport_size(WIDE)
+    width, height = tab.page.evaluate(_FIT, [EDGE, WIDE["width"] - 400, WIDE["height"] - 300])
     tab.page.wait_for_timeout(2500)
-    picture = Image.open(io.BytesIO(tab.page.locator("#graph-canvas").screenshot())).convert("RGB")
-    picture.thumbnail((720, 720))
+    shot = tab.page.screenshot(clip={"x": 200, "y": 160 + _top(tab), "width": width, "height": height})
+    tab.page.set_viewport_size(VIEW)
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
+    picture.thumbnail((900, 900), Image.LANCZOS)
     picture.save(EXAMPLES / f"{name}.jpg", quality=88)
     print(f"wrote {name}.jpg", flush=True)
 

@@ -175,7 +175,7 @@ def score_text(scores: dict) -> str:
     lines += [f"erased  {printable(repr(name))}: the embedded model cannot draw it, so there is nothing to score" for name in scores["unknown"]]
     for key, label in (("kept", "kept"), ("worst10", "10 most harmed (by sensitivity)"), ("nearest10", "10 nearest in text space")):
         s = scores[key]
-        lines.append(f"{label} ({len(s['units'])}): {_percent(s['before'])} before, {_percent(s['after'])} after, {100 * s['drop']:+.1f} points lost")
+        lines.append(f"{label} ({len(s['units'])}): {_percent(s['before'])} before, {_percent(s['after'])} after, {round(100 * s['drop'], 1) + 0.0:+.1f} points lost")
     lines.append("most harmed: " + ", ".join(scores["worst10"]["units"]))
     return "\n".join(lines)
 
