@@ -154,6 +154,11 @@ def test_before_after(tabs, trained, kind):
         panel.get_by_role("button", name="Save this comparison").click()
     assert download.value.suggested_filename == "Fuel pump erased.png"
     download.value.save_as(SHOTS / f"before-after-saved-{tab.name}.png")
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.page.bring_to_front()
+    tab.page.evaluate("() => navigator.clipboard.writeText('nothing yet')")
+    panel.get_by_role("button", name="Copy this comparison").click()
+    tab.until(lambda: tab.page.evaluate("async () => (await navigator.clipboard.read())[0].types.includes('image/png')"), 10, "the picture on the clipboard")
 
 
 @BOTH
