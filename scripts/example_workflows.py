@@ -245,14 +245,14 @@ def use_on_your_checkpoint(info: dict) -> Graph:
 GRAPHS = {f.__name__: f for f in (erase_an_object, erase_a_style, see_the_damage, compare_recipes, stack_two_erasers, use_on_your_checkpoint)}
 
 
-def thumbnail(server: Server, outputs: dict) -> bytes:
-    """What a graph showed, as a JPEG: before over after, else its largest picture."""
+def thumbnail(server: Server, graph: Graph, outputs: dict) -> bytes:
+    """What a graph showed, as a JPEG: before over after, or else the pictures of its probes."""
     shown = [n for n in outputs.values() if "a_images" in n]
     if shown:
         best = over([fetch(server, ref) for ref in shown[0]["a_images"]], [fetch(server, ref) for ref in shown[0]["b_images"]])
     else:
-        best = max((fetch(server, ref) for n in outputs.values() for ref in n.get("images", [])), key=lambda p: p.width * p.height)
-    best.thumbnail((720, 720))
+        best = below([(n.heading, fetch(server, ref)) for n in graph.nodes if n.kind == "SensitivityProbe" for ref in outputs[str(n.number)]["images"]])
+    best.thumbnail((720, 900))
     buffer = io.BytesIO()
     best.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
@@ -262,6 +262,19 @@ def fetch(server: Server, ref: dict):
     from PIL import Image
 
     return Image.open(io.BytesIO(server.get(f"/view?filename={urllib.request.quote(ref['filename'])}&subfolder={ref['subfolder']}&type={ref['type']}"))).convert("RGB")
+
+
+def below(pictures: list):
+    """Pictures one below the other, each under its heading if it has one."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    heads = [44 if heading else 0 for heading, _ in pictures]
+    sheet, y = Image.new("RGB", (pictures[0][1].width, sum(heads) + sum(p.height for _, p in pictures)), "white"), 0
+    for head, (heading, picture) in zip(heads, pictures):
+        ImageDraw.Draw(sheet).text((24, y + 8), heading, "#181a1f", ImageFont.load_default(30))
+        sheet.paste(picture, (0, y + head))
+        y += head + picture.height
+    return sheet
 
 
 def over(before: list, after: list, most: int = 6):
@@ -296,7 +309,7 @@ def main() -> None:
             entry = server.run(graph.api())
             if entry["status"]["status_str"] != "success":
                 raise SystemExit(f"{name}: {entry['status']}")
-            (FOLDER / f"{name}.jpg").write_bytes(thumbnail(server, entry["outputs"]))
+            (FOLDER / f"{name}.jpg").write_bytes(thumbnail(server, graph, entry["outputs"]))
             print(f"ran {name} in {time.time() - began:.0f} s", flush=True)
 
 

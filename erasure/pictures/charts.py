@@ -49,17 +49,21 @@ def _draw_sorted(axes, ordered, marked: Sequence[Marked]) -> None:
     axes.set_xlabel("concepts, most harmed first")
     axes.set_ylabel("sensitivity (change / the concept's own effect)")
     style = {"erased": ("*", _RED, 240), "neutral": ("D", _GREEN, 56)}
+    placed = [(m, int((y > m.value).sum()), max(m.value, floor)) for m in sorted(marked, key=lambda m: m.value)]
+    for mark, rank, height in placed:
+        symbol, colour, size = style[mark.role]
+        axes.scatter([rank], [height], marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
     bottom = 0.0  # where the next label may begin, as a share of the height: labels come from the bottom up
-    for group in _close_together(axes, [(m, max(m.value, floor)) for m in sorted(marked, key=lambda m: m.value)]):
-        symbol, colour, size = style[group[0][0].role]
-        ranks, heights = [int((y > m.value).sum()) for m, _ in group], [value for _, value in group]
-        axes.scatter(ranks, heights, marker=symbol, s=size, color=colour, zorder=3, edgecolors="white", linewidths=0.8)
-        low = min(max(_share(axes, heights[-1]) + 0.04, bottom), 1 - _LINE * len(group))  # the curve falls, so there is room above it
+    for group in _close_together(axes, placed):
+        _, rank, height = group[-1]
+        left = min(0.72, rank / len(y) + 0.05)
+        curve = y[min(int(left * len(y)), len(y) - 1)]  # it falls: over the label it is highest at the left
+        low = min(max(_share(axes, height) + 0.04, _share(axes, curve) + 0.03, bottom), 1 - _LINE * len(group))
         bottom = low + _LINE * len(group)
+        colour, start = style[group[0][0].role][1], min(max(4 * (rank / len(y) - left), 0.0), 1.0)  # a label is about a quarter wide
         axes.annotate(
-            "\n".join(_plain(m.word) or '"" (empty prompt)' for m, _ in reversed(group)), (ranks[-1], heights[-1]), xycoords="data", textcoords=axes.transAxes,
-            xytext=(min(0.72, ranks[-1] / len(y) + 0.05), low), color=colour, fontsize=11, va="bottom",
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0), "shrinkB": 6},
+            "\n".join(_plain(m.word) or '"" (empty prompt)' for m, _, _ in reversed(group)), (rank, height), xycoords="data", textcoords=axes.transAxes,
+            xytext=(left, low), color=colour, fontsize=11, va="bottom", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (start, 0), "shrinkB": 6},
         )
 
 
@@ -69,15 +73,15 @@ def _share(axes, value: float) -> float:
     return float((np.log10(value) - low) / (high - low))
 
 
-def _close_together(axes, marks: list[tuple[Marked, float]]) -> list[list[tuple[Marked, float]]]:
-    """Neighbours of one role whose labels would overlap share one: groups of (mark, height), from the bottom up."""
-    groups: list[list[tuple[Marked, float]]] = []
-    for mark, value in marks:
+def _close_together(axes, marks: list[tuple[Marked, int, float]]) -> list[list[tuple[Marked, int, float]]]:
+    """Neighbours of one role whose labels would overlap share one: groups of (mark, rank, height), from the bottom up."""
+    groups: list[list[tuple[Marked, int, float]]] = []
+    for mark in marks:
         last = groups[-1][-1] if groups else None
-        if last and last[0].role == mark.role and _share(axes, value) - _share(axes, last[1]) < _LINE:
-            groups[-1].append((mark, value))
+        if last and last[0].role == mark[0].role and _share(axes, mark[2]) - _share(axes, last[2]) < _LINE:
+            groups[-1].append(mark)
         else:
-            groups.append([(mark, value)])
+            groups.append([mark])
     return groups
 
 
