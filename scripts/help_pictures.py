@@ -1,7 +1,7 @@
 """Photograph the nodes for their help pages: `python scripts/help_pictures.py --server http://127.0.0.1:8188`.
 
-Runs the example workflows in Chromium (see requirements-test.txt) on a running ComfyUI and writes web/docs/images/*.png,
-and the thumbnail of the one example that needs a checkpoint: a picture of its graph.
+Runs the example workflows in Chromium (see requirements-test.txt) and writes web/docs/images/*.png, and the thumbnail of
+the one example that needs a checkpoint: a picture of its graph. Give it a ComfyUI of its own: it changes settings there.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ SHOWN = {  # example -> the nodes to photograph once it has run
 }
 VIEW, WIDE = {"width": 1500, "height": 1250}, {"width": 2600, "height": 2000}
 EDGE, ABOVE = 14, 2  # pixels around a node; above it is its badge
-_FIND = "(type) => app.graph._nodes.find((n) => n.type === type).id"
+LEFT, TOP = 200, 160  # where on the canvas what is photographed begins, clear of menus
 _FIT = """
-async ([edge, width, height]) => {
+async ([x, y, edge, width, height]) => {
   await app.extensionManager.setting.set('LiteGraph.Canvas.MinFontSizeForLOD', 0);
   const boxes = app.graph._nodes.map((n) => [n.pos[0], n.pos[1] - LiteGraph.NODE_TITLE_HEIGHT, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
   const [left, top] = [0, 1].map((i) => Math.min(...boxes.map((b) => b[i])) - edge);
   const [right, bottom] = [2, 3].map((i) => Math.max(...boxes.map((b) => b[i])) + edge);
   const scale = Math.min(1, width / (right - left), height / (bottom - top));
   app.canvas.ds.scale = scale;
-  app.canvas.ds.offset = [200 / scale - left, 160 / scale - top];
+  app.canvas.ds.offset = [x / scale - left, y / scale - top];
   app.canvas.setDirty(true, true);
   return [(right - left) * scale, (bottom - top) * scale];
 }
 """
 _PLACE = """
-(id) => {
-  const node = app.graph.getNodeById(id), title = LiteGraph.NODE_TITLE_HEIGHT;
+([x, y, type]) => {
+  const node = app.graph._nodes.find((n) => n.type === type), title = LiteGraph.NODE_TITLE_HEIGHT;
   app.canvas.deselectAll?.();
   app.canvas.ds.scale = 1;
-  app.canvas.ds.offset = [200 - node.pos[0], 160 - node.pos[1]];
+  app.canvas.ds.offset = [x - node.pos[0], y - node.pos[1]];
   app.canvas.setDirty(true, true);
   return [node.size[0], node.size[1], title];
 }
@@ -63,9 +63,9 @@ def run(tab: Tab) -> None:
 
 def photograph(tab: Tab, kind: str) -> None:
     """The whole node, title and panel, at the size it has in the example."""
-    width, height, title = tab.page.evaluate(_PLACE, tab.page.evaluate(_FIND, kind))
+    width, height, title = tab.page.evaluate(_PLACE, [LEFT, TOP, kind])
     tab.page.wait_for_timeout(2500)
-    picture = tab.page.screenshot(clip={"x": 200 - EDGE, "y": 160 - title - ABOVE + _top(tab), "width": width + 2 * EDGE, "height": height + title + ABOVE + EDGE})
+    picture = tab.page.screenshot(clip={"x": LEFT - EDGE, "y": TOP - title - ABOVE + _top(tab), "width": width + 2 * EDGE, "height": height + title + ABOVE + EDGE})
     (IMAGES / f"{kind}.png").write_bytes(picture)
     print(f"wrote {kind}.png", flush=True)
 
@@ -81,9 +81,9 @@ def thumbnail(tab: Tab, name: str) -> None:
 
     open_example(tab, name)
     tab.page.set_viewport_size(WIDE)
-    width, height = tab.page.evaluate(_FIT, [EDGE, WIDE["width"] - 400, WIDE["height"] - 300])
+    width, height = tab.page.evaluate(_FIT, [LEFT, TOP, EDGE, WIDE["width"] - 2 * LEFT, WIDE["height"] - 2 * TOP])
     tab.page.wait_for_timeout(2500)
-    shot = tab.page.screenshot(clip={"x": 200, "y": 160 + _top(tab), "width": width, "height": height})
+    shot = tab.page.screenshot(clip={"x": LEFT, "y": TOP + _top(tab), "width": width, "height": height})
     tab.page.set_viewport_size(VIEW)
     picture = Image.open(io.BytesIO(shot)).convert("RGB")
     picture.thumbnail((900, 900), Image.LANCZOS)

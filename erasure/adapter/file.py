@@ -1,6 +1,6 @@
 """The adapter file: kohya names, diffusers block layout, float16, metadata that model managers read.
 
-Stock ComfyUI, A1111 / Forge and diffusers load it with zero unmatched keys. Its bytes are a function of the
+Stock ComfyUI and, for SD 1.x, 2.x and XL, diffusers load it with zero unmatched keys. Its bytes are a function of the
 configuration, the base model and the seed alone: times and memory go into the training report beside it.
 """
 
